@@ -1,0 +1,50 @@
+# A thin front for CMake and the scripts; `make help` lists the targets.
+BUILD ?= build
+PREFIX ?= /usr/local
+CMAKE_FLAGS ?=
+
+.DEFAULT_GOAL := build
+.PHONY: setup build demo test lint ctest spec asan tsan bench fuzz install clean help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: ## install missing packages, switch FUSE-over-io_uring on
+	@scripts/setup.sh
+
+build: ## the libraries and the command, in build/
+	@cmake -S . -B $(BUILD) -G Ninja $(CMAKE_FLAGS) >/dev/null
+	@cmake --build $(BUILD)
+
+demo: setup build ## mount examples/memfs.lua and show real file work on it
+	@scripts/demo.sh $(BUILD)
+
+test: setup ## everything: lint, C tests, specs, sanitizers
+	@scripts/test.sh
+
+lint: build ## clang-format, clang-tidy, luacheck
+	@scripts/lint.sh $(BUILD)
+
+ctest: build ## the C tests
+	@scripts/test.sh ctest
+
+spec: build ## the busted specs against real mounts
+	@scripts/test.sh spec
+
+asan: ## the specs and C tests under AddressSanitizer and UBSan
+	@scripts/test.sh asan
+
+tsan: ## the C tests under ThreadSanitizer
+	@scripts/test.sh tsan
+
+bench: setup build ## measure; PEERS=all also measures other libraries
+	@cmake --build $(BUILD) --target bench
+
+fuzz: ## feed the decoder random requests; FUZZ_SECONDS=60
+	@scripts/fuzz.sh
+
+install: build ## install below PREFIX (default /usr/local)
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean: ## remove the build directories
+	@rm -rf build build-asan build-tsan build-fuzz
