@@ -3,6 +3,7 @@
 --   embedded.h, embedded.c   every Lua module as source text inside the binary
 --   lua/fractal/cdef.lua     the declarations of src/abi.h, for ffi.cdef
 --   lua/fractal/ops.lua      the rows of src/ops.def as a Lua table
+--   lua/fractal/caps.lua     the rows of src/caps.def as a Lua table
 --
 -- The build runs it in the source tree: luajit bindings/generate.lua OUTPUT_DIR MODULE_LIST
 -- MODULE_LIST is a file with the path of one Lua module on each line.
@@ -70,19 +71,18 @@ local function strip_comments(text)
   return table.concat(out)
 end
 
---- The part of src/abi.h that ffi.cdef reads: no comments, no preprocessor lines, nothing between
--- "#ifdef __cplusplus" and its "#endif", no runs of blank lines.
+-- Blocks of src/abi.h that are for C compilers alone.
+local c_only = { ["ifdef __cplusplus"] = true, ["ifndef FRACTAL_CDEF"] = true }
+
+--- The part of src/abi.h that ffi.cdef reads: no comments, no preprocessor lines, no blocks for C
+-- alone, no blank lines.
 local function cdef_text(header)
   local text = strip_comments(header):gsub("\\\n", " ")
   local out, hidden = {}, false
   for line in text:gmatch("([^\n]*)\n") do
-    local directive = line:match("^%s*#%s*(.*)")
+    local directive = line:match("^%s*#%s*(.-)%s*$")
     if directive then
-      if directive:match("^ifdef%s+__cplusplus") then
-        hidden = true
-      elseif directive:match("^endif") then
-        hidden = false
-      end
+      hidden = c_only[directive] or (hidden and directive ~= "endif")
     elseif not hidden and line:match("%S") then
       out[#out + 1] = line:gsub("%s+$", "")
     end
@@ -115,21 +115,6 @@ local function split_arguments(text)
   return list
 end
 
---- Rows of src/ops.def: each FRACTAL_OP(...) as a list of its arguments.
-local function operation_rows(text)
-  local rows = {}
-  for call in strip_comments(text):gmatch("%f[%w_]FRACTAL_OP%s*(%b())") do
-    rows[#rows + 1] = split_arguments(call:sub(2, -2))
-  end
-  if #rows == 0 then
-    fail("src/ops.def has no FRACTAL_OP row")
-  end
-  return rows
-end
-
--- What the columns of src/ops.def are called in the Lua table.
-local columns = { "name", "opcode", "struct", "names", "data", "reply", "errno", "doc" }
-
 --- A column as a Lua literal: numbers and strings as they are (adjacent strings joined), names quoted.
 local function lua_literal(text)
   if tonumber(text) then
@@ -140,24 +125,34 @@ local function lua_literal(text)
   return ("%q"):format(text)
 end
 
-local function ops_module(rows)
-  local out = { "-- Generated from src/ops.def.\nreturn {\n" }
-  for _, row in ipairs(rows) do
+--- A module that returns the rows of an X-macro file, each with its columns by name.
+local function rows_module(path, macro, columns)
+  local out = { ("-- Generated from %s.\nreturn {\n"):format(path) }
+  for call in strip_comments(read_file(path)):gmatch("%f[%w_]" .. macro .. "%s*(%b())") do
+    local row, fields = split_arguments(call:sub(2, -2)), {}
     if #row ~= #columns then
-      fail("src/ops.def: the row %s has %d columns, expected %d", row[1], #row, #columns)
+      fail("%s: the row %s has %d columns, expected %d", path, row[1], #row, #columns)
     end
-    local fields = {}
     for i, column in ipairs(columns) do
       fields[i] = ("%s = %s"):format(column, lua_literal(row[i]))
     end
     out[#out + 1] = ("  { %s },\n"):format(table.concat(fields, ", "))
+  end
+  if #out == 1 then
+    fail("%s has no %s row", path, macro)
   end
   out[#out + 1] = "}\n"
   return table.concat(out)
 end
 
 local function cdef_module(text)
-  return ('-- Generated from src/abi.h.\nlocal text = [==[\n%s]==]\nrequire("ffi").cdef(text)\nreturn text\n'):format(text)
+  return ([[
+-- Generated from src/abi.h.
+local text = [==[
+%s]==]
+require("ffi").cdef(text)
+return text
+]]):format(text)
 end
 
 --- "…/lua/fractal/io/init.lua" → "fractal.io", "=fractal/io/init.lua"
@@ -214,8 +209,12 @@ local function embedded_source(modules)
   return table.concat(out)
 end
 
-local function collect_modules(generated)
-  local modules = generated
+--- Generated and hand-written modules, sorted by name.
+local function collect_modules(derived)
+  local modules = {}
+  for name, source in pairs(derived) do
+    modules[#modules + 1] = { name = "fractal." .. name, chunkname = ("=fractal/%s.lua"):format(name), source = source }
+  end
   for path in read_file(module_list):gmatch("[^\n]+") do
     local name, chunkname = module_name(path)
     modules[#modules + 1] = { name = name, chunkname = chunkname, source = read_file(path) }
@@ -224,14 +223,15 @@ local function collect_modules(generated)
   return modules
 end
 
-local cdef = cdef_module(cdef_text(read_file("src/abi.h")))
-local ops = ops_module(operation_rows(read_file("src/ops.def")))
-local modules = collect_modules {
-  { name = "fractal.cdef", chunkname = "=fractal/cdef.lua", source = cdef },
-  { name = "fractal.ops", chunkname = "=fractal/ops.lua", source = ops },
+local generated = {
+  cdef = cdef_module(cdef_text(read_file("src/abi.h"))),
+  ops = rows_module("src/ops.def", "FRACTAL_OP",
+    { "NAME", "name", "opcode", "struct", "names", "data", "reply", "err", "minor", "doc" }),
+  caps = rows_module("src/caps.def", "FRACTAL_CAP", { "NAME", "option", "bit", "default", "doc" }),
 }
 
-write_file(output_dir .. "/lua/fractal/cdef.lua", cdef)
-write_file(output_dir .. "/lua/fractal/ops.lua", ops)
+for name, source in pairs(generated) do
+  write_file(("%s/lua/fractal/%s.lua"):format(output_dir, name), source)
+end
 write_file(output_dir .. "/embedded.h", embedded_header)
-write_file(output_dir .. "/embedded.c", embedded_source(modules))
+write_file(output_dir .. "/embedded.c", embedded_source(collect_modules(generated)))

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Makes a machine ready to build and test: installs the Debian packages that are
+# missing (asking apt only then) and switches FUSE-over-io_uring on where it may.
+# With --build-only it wants no packages that only lint and tests use.
+set -euo pipefail
+
+build_packages=(gcc libc6-dev cmake ninja-build pkg-config liburing-dev libluajit-5.1-dev luajit fuse3)
+test_packages=(clang clang-format clang-tidy lua-busted lua-check libfuse3-dev fio rsync sqlite3
+  git attr acl python3)
+
+packages=("${build_packages[@]}")
+[ "${1:-}" = --build-only ] || packages+=("${test_packages[@]}")
+
+# Runs a command as root: directly, or through sudo, which asks for a password only at a terminal.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    if [ -t 0 ]; then sudo "$@"; else sudo -n "$@" 2>/dev/null; fi
+  else
+    return 1
+  fi
+}
+
+missing_packages() {
+  local package
+  for package in "${packages[@]}"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+  done
+}
+
+install_missing() {
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "setup: no apt here; install what these Debian packages hold: ${packages[*]}"
+    return
+  fi
+  local missing
+  mapfile -t missing < <(missing_packages)
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  echo "setup: installing ${missing[*]}"
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+  if ! { as_root "${apt[@]}" update && as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } >/dev/null; then
+    echo "setup: could not install them; run as root: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+}
+
+switch_uring_on() {
+  local switch=/sys/module/fuse/parameters/enable_uring
+  [ -d /sys/module/fuse ] || as_root modprobe fuse 2>/dev/null || true
+  if [ ! -e "$switch" ]; then
+    echo "setup: kernel $(uname -r) has no FUSE-over-io_uring (it came with Linux 6.14); mounts use the classic transport"
+  elif [ "$(cat "$switch")" = Y ]; then
+    return
+  elif as_root sh -c "echo Y > $switch" 2>/dev/null; then
+    echo "setup: switched FUSE-over-io_uring on ($switch)"
+  else
+    echo "setup: FUSE-over-io_uring is off, so mounts use the classic transport; to switch it on, as root: echo Y > $switch"
+  fi
+}
+
+install_missing
+switch_uring_on
