@@ -1,16 +1,17 @@
 -- Generates what the build derives from other files, so that each fact is written once:
 --
 --   embedded.h, embedded.c   every Lua module as source text inside the binary
---   lua/fractal/cdef.lua     the declarations of src/abi.h, for ffi.cdef
+--   lua/fractal/cdef.lua     the declarations of src/fractal.h and src/abi.h, for ffi.cdef
 --   lua/fractal/ops.lua      the rows of src/ops.def as a Lua table
 --   lua/fractal/caps.lua     the rows of src/caps.def as a Lua table
 --
--- The build runs it in the source tree: luajit bindings/generate.lua OUTPUT_DIR MODULE_LIST
--- MODULE_LIST is a file with the path of one Lua module on each line.
+-- The build runs it in the source tree: luajit bindings/generate.lua OUTPUT_DIR MODULE_LIST DECLARATIONS
+-- MODULE_LIST is a file with the path of one Lua module on each line, DECLARATIONS the C headers as the
+-- preprocessor leaves them with FRACTAL_CDEF defined.
 
-local output_dir, module_list = arg[1], arg[2]
-if not module_list then
-  io.stderr:write("usage: luajit bindings/generate.lua OUTPUT_DIR MODULE_LIST\n")
+local output_dir, module_list, declarations = arg[1], arg[2], arg[3]
+if not declarations then
+  io.stderr:write("usage: luajit bindings/generate.lua OUTPUT_DIR MODULE_LIST DECLARATIONS\n")
   os.exit(2)
 end
 
@@ -71,25 +72,6 @@ local function strip_comments(text)
   return table.concat(out)
 end
 
--- Blocks of src/abi.h that are for C compilers alone.
-local c_only = { ["ifdef __cplusplus"] = true, ["ifndef FRACTAL_CDEF"] = true }
-
---- The part of src/abi.h that ffi.cdef reads: no comments, no preprocessor lines, no blocks for C
--- alone, no blank lines.
-local function cdef_text(header)
-  local text = strip_comments(header):gsub("\\\n", " ")
-  local out, hidden = {}, false
-  for line in text:gmatch("([^\n]*)\n") do
-    local directive = line:match("^%s*#%s*(.-)%s*$")
-    if directive then
-      hidden = c_only[directive] or (hidden and directive ~= "endif")
-    elseif not hidden and line:match("%S") then
-      out[#out + 1] = line:gsub("%s+$", "")
-    end
-  end
-  return table.concat(out, "\n") .. "\n"
-end
-
 --- Splits the arguments of one macro call at its top-level commas.
 local function split_arguments(text)
   local list, depth, current, quoted = {}, 0, {}, false
@@ -147,7 +129,7 @@ end
 
 local function cdef_module(text)
   return ([[
--- Generated from src/abi.h.
+-- Generated from src/fractal.h.
 local text = [==[
 %s]==]
 require("ffi").cdef(text)
@@ -224,7 +206,7 @@ local function collect_modules(derived)
 end
 
 local generated = {
-  cdef = cdef_module(cdef_text(read_file("src/abi.h"))),
+  cdef = cdef_module(read_file(declarations)),
   ops = rows_module("src/ops.def", "FRACTAL_OP",
     { "NAME", "name", "opcode", "struct", "names", "data", "reply", "err", "minor", "doc" }),
   caps = rows_module("src/caps.def", "FRACTAL_CAP", { "NAME", "option", "bit", "default", "doc" }),
