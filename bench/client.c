@@ -1,0 +1,317 @@
+/*
+ * client: a closed loop of one system call against a file, timed.
+ *
+ * Each thread opens the file for itself, repeats the call until the time is up
+ * and times every call, so that the rate and the latencies are of the same
+ * run. Caches must be off in the filesystem under test (timeouts 0, direct
+ * I/O): the calls then turn into requests as the table says.
+ *
+ *	fstat    statx of an O_PATH descriptor, FORCE_SYNC	GETATTR
+ *	fstatat  fstatat of the name in its directory		LOOKUP, GETATTR
+ *	pread    O_DIRECT at random aligned offsets		READ
+ *	pwrite   O_DIRECT at random aligned offsets		WRITE
+ *
+ *	bench_client [-t THREADS] [-p CPU,CPU...] [-d SECONDS] [-b BYTES] CALL FILE
+ *
+ * Thread i is pinned to the i-th CPU of the list, around and around; without a
+ * list it roams. Prints one line of JSON: calls, seconds, rate (calls a
+ * second), p50 and p99 (nanoseconds), cpu (seconds, user and system).
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * Latencies are counted in buckets whose width grows with the value: one for
+ * each nanosecond below FINE, then HALF equal ones for each power of two. A
+ * reported latency is at most 1/HALF too low.
+ */
+enum {
+	FINE_BITS = 7,
+	FINE = 1 << FINE_BITS,
+	HALF = FINE / 2,
+	BUCKETS = (64 - FINE_BITS + 2) * HALF,
+};
+enum {
+	MAX_PINS = 1024,
+	ALIGNMENT = 4096
+};
+
+struct target {
+	int fd;
+	const char *name; /* in the directory fd, for fstatat */
+	char *buffer;
+	uint64_t blocks;
+	uint64_t seed;
+};
+
+typedef bool (*call_fn)(struct target *);
+
+struct call {
+	const char *name;
+	call_fn run; /* false: failed, errno set */
+	int open_flags;
+	bool open_parent;
+};
+
+struct worker {
+	_Alignas(128) pthread_t thread;
+	unsigned int index;
+	uint64_t calls;
+	uint64_t buckets[BUCKETS];
+};
+
+static struct {
+	const struct call *call;
+	const char *path;
+	size_t block;
+	unsigned int threads;
+	double seconds;
+	int pins[MAX_PINS];
+	unsigned int pin_count;
+} options = { .block = 4096, .threads = 1, .seconds = 2 };
+
+static pthread_barrier_t ready;
+static atomic_bool time_is_up;
+
+static _Noreturn void die(const char *what)
+{
+	fprintf(stderr, "bench_client: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static bool call_fstat(struct target *target)
+{
+	const int flags = AT_EMPTY_PATH | AT_STATX_FORCE_SYNC;
+	struct statx attributes;
+
+	return statx(target->fd, "", flags, STATX_BASIC_STATS, &attributes) == 0;
+}
+
+static bool call_fstatat(struct target *target)
+{
+	struct stat attributes;
+
+	return fstatat(target->fd, target->name, &attributes, 0) == 0;
+}
+
+/* A block's offset from a linear congruential sequence (Knuth's constants). */
+static off_t next_offset(struct target *target)
+{
+	target->seed = target->seed * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (off_t)((target->seed >> 33) % target->blocks * options.block);
+}
+
+static bool call_pread(struct target *target)
+{
+	ssize_t n = pread(target->fd, target->buffer, options.block, next_offset(target));
+
+	return n == (ssize_t)options.block;
+}
+
+static bool call_pwrite(struct target *target)
+{
+	ssize_t n = pwrite(target->fd, target->buffer, options.block, next_offset(target));
+
+	return n == (ssize_t)options.block;
+}
+
+static const struct call calls[] = {
+	{ "fstat", call_fstat, O_PATH, false },
+	{ "fstatat", call_fstatat, O_PATH | O_DIRECTORY, true },
+	{ "pread", call_pread, O_RDONLY | O_DIRECT, false },
+	{ "pwrite", call_pwrite, O_WRONLY | O_DIRECT, false },
+};
+
+static void open_target(struct target *target, unsigned int index)
+{
+	const struct call *call = options.call;
+	char *path = strdup(options.path);
+	char *copy = strdup(options.path);
+	struct stat attributes;
+
+	if (!path || !copy)
+		die("strdup");
+	target->name = basename(copy);
+	target->fd = open(call->open_parent ? dirname(path) : path, call->open_flags | O_CLOEXEC);
+	if (target->fd < 0 || fstat(target->fd, &attributes) < 0)
+		die(options.path);
+	target->buffer = aligned_alloc(ALIGNMENT, (options.block / ALIGNMENT + 1) * ALIGNMENT);
+	if (!target->buffer)
+		die("aligned_alloc");
+	memset(target->buffer, 1, options.block);
+	target->blocks = (uint64_t)attributes.st_size / options.block;
+	if (target->blocks == 0)
+		target->blocks = 1;
+	target->seed = index + 1;
+	free(path);
+}
+
+static uint64_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static unsigned int bucket_of(uint64_t nanoseconds)
+{
+	unsigned int shift = 0;
+
+	if (nanoseconds >= FINE)
+		shift = 64 - FINE_BITS - (unsigned int)__builtin_clzll(nanoseconds);
+	/* Shifted, the value lies in HALF..FINE-1. */
+	return shift * HALF + (unsigned int)(nanoseconds >> shift);
+}
+
+static uint64_t value_of(unsigned int bucket)
+{
+	unsigned int shift = bucket < FINE ? 0 : bucket / HALF - 1;
+
+	return (uint64_t)(bucket - shift * HALF) << shift;
+}
+
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+	const call_fn run = options.call->run;
+	struct target target;
+	cpu_set_t cpus;
+	uint64_t before;
+
+	if (options.pin_count > 0) {
+		CPU_ZERO(&cpus);
+		CPU_SET(options.pins[worker->index % options.pin_count], &cpus);
+		if (sched_setaffinity(0, sizeof(cpus), &cpus))
+			die("pinning to a CPU of -p");
+	}
+	open_target(&target, worker->index);
+	pthread_barrier_wait(&ready);
+	before = now();
+	while (!atomic_load_explicit(&time_is_up, memory_order_relaxed)) {
+		uint64_t after;
+
+		errno = EIO; /* what a short transfer counts as */
+		if (!run(&target))
+			die(options.call->name);
+		after = now();
+		worker->buckets[bucket_of(after - before)]++;
+		worker->calls++;
+		before = after;
+	}
+	return NULL;
+}
+
+/* The smallest latency that @share of all calls did not exceed. */
+static uint64_t quantile(const struct worker *workers, uint64_t total, double share)
+{
+	const double wanted = share * (double)total;
+	double seen = 0;
+
+	for (unsigned int bucket = 0; bucket < BUCKETS; bucket++) {
+		for (unsigned int i = 0; i < options.threads; i++)
+			seen += (double)workers[i].buckets[bucket];
+		if (seen >= wanted)
+			return value_of(bucket);
+	}
+	return 0;
+}
+
+static void report(const struct worker *workers, double seconds)
+{
+	struct timespec cpu;
+	uint64_t total = 0;
+
+	for (unsigned int i = 0; i < options.threads; i++)
+		total += workers[i].calls;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+	printf("{\"calls\":%" PRIu64 ",\"seconds\":%.4f,\"rate\":%.1f,\"p50\":%" PRIu64
+	       ",\"p99\":%" PRIu64 ",\"cpu\":%.6f}\n",
+	       total, seconds, (double)total / seconds, quantile(workers, total, 0.50),
+	       quantile(workers, total, 0.99), (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
+}
+
+static _Noreturn void usage(void)
+{
+	fputs("usage: bench_client [-t THREADS] [-p CPU,CPU...] [-d SECONDS] [-b BYTES] "
+	      "fstat|fstatat|pread|pwrite FILE\n",
+	      stderr);
+	exit(2);
+}
+
+static void parse_pins(char *list)
+{
+	for (char *cpu = strtok(list, ","); cpu; cpu = strtok(NULL, ",")) {
+		int number = atoi(cpu);
+
+		if (number < 0 || number >= CPU_SETSIZE || options.pin_count == MAX_PINS)
+			usage();
+		options.pins[options.pin_count++] = number;
+	}
+}
+
+static void parse(int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "t:p:d:b:")) != -1) {
+		if (option == 't')
+			options.threads = (unsigned int)strtoul(optarg, NULL, 0);
+		else if (option == 'p')
+			parse_pins(optarg);
+		else if (option == 'd')
+			options.seconds = strtod(optarg, NULL);
+		else if (option == 'b')
+			options.block = strtoul(optarg, NULL, 0);
+		else
+			usage();
+	}
+	if (optind != argc - 2 || options.threads == 0 || options.block == 0)
+		usage();
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if (strcmp(argv[optind], calls[i].name) == 0)
+			options.call = &calls[i];
+	if (!options.call)
+		usage();
+	options.path = argv[optind + 1];
+}
+
+int main(int argc, char **argv)
+{
+	struct worker *workers;
+	uint64_t begin;
+
+	parse(argc, argv);
+	workers = aligned_alloc(_Alignof(struct worker), options.threads * sizeof(*workers));
+	if (!workers)
+		die("aligned_alloc");
+	memset(workers, 0, options.threads * sizeof(*workers));
+	pthread_barrier_init(&ready, NULL, options.threads + 1);
+	for (unsigned int i = 0; i < options.threads; i++) {
+		workers[i].index = i;
+		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
+			die("pthread_create");
+	}
+	pthread_barrier_wait(&ready);
+	begin = now();
+	usleep((useconds_t)(options.seconds * 1e6));
+	atomic_store(&time_is_up, true);
+	for (unsigned int i = 0; i < options.threads; i++)
+		pthread_join(workers[i].thread, NULL);
+	report(workers, (double)(now() - begin) / 1e9);
+	return 0;
+}
