@@ -37,39 +37,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* linux/fuse.h before protocol 7.42 knows nothing of the ring. */
-#ifndef FUSE_OVER_IO_URING
-#define FUSE_OVER_IO_URING (1ULL << 41)
-
-enum fuse_uring_cmd {
-	FUSE_IO_URING_CMD_REGISTER = 1,
-	FUSE_IO_URING_CMD_COMMIT_AND_FETCH = 2,
-};
-
-struct fuse_uring_ent_in_out {
-	uint64_t flags;
-	uint64_t commit_id;
-	uint32_t payload_sz;
-	uint32_t padding;
-	uint64_t reserved;
-};
-
-struct fuse_uring_req_header {
-	char in_out[128];
-	char op_in[128];
-	struct fuse_uring_ent_in_out ring_ent_in_out;
-};
-
-struct fuse_uring_cmd_req {
-	uint64_t flags;
-	uint64_t commit_id;
-	uint16_t qid;
-	uint8_t padding[6];
-};
-#endif
-
-_Static_assert(sizeof(struct fuse_uring_req_header) == 288, "kernel ABI");
-_Static_assert(sizeof(struct fuse_uring_cmd_req) == 24, "kernel ABI");
+#include "abi.h" /* the ring's structs, which older linux/fuse.h lack */
 
 enum {
 	FILE_ID = 2,
@@ -78,12 +46,13 @@ enum {
 	DEV_SLACK = 2 * PAGE, /* headers before the data of a classic request */
 };
 
+static const uint64_t over_io_uring = 1ULL << 41; /* in INIT's 64 flag bits */
 static const uint64_t file_size = 1ULL << 30;
 static const char file_name[] = "file";
 
 /* One slot of a queue: the kernel fills it, we answer in it. */
 struct slot {
-	struct fuse_uring_req_header *header;
+	struct fractal_uring_req_header *header;
 	char *payload;
 	struct iovec area[2]; /* header and payload, as REGISTER wants them */
 };
@@ -225,7 +194,7 @@ static int answer(const struct fuse_in_header *in, const void *arg, const char *
 static void prepare(struct queue *queue, struct slot *slot, uint32_t command, uint64_t commit_id)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&queue->ring);
-	struct fuse_uring_cmd_req *request;
+	struct fractal_uring_cmd_req *request;
 
 	if (!sqe)
 		die("submission queue", ENOSPC);
@@ -234,7 +203,7 @@ static void prepare(struct queue *queue, struct slot *slot, uint32_t command, ui
 	sqe->flags = IOSQE_FIXED_FILE;
 	sqe->cmd_op = command;
 	sqe->user_data = (uintptr_t)slot;
-	if (command == FUSE_IO_URING_CMD_REGISTER) {
+	if (command == FRACTAL_URING_CMD_REGISTER) {
 		sqe->addr = (uintptr_t)slot->area;
 		sqe->len = 2;
 	}
@@ -283,14 +252,14 @@ static void open_queue(struct queue *queue)
 		slot->payload = payloads + (size_t)i * floor_state.max_write;
 		slot->area[0] = (struct iovec){ slot->header, sizeof(*slot->header) };
 		slot->area[1] = (struct iovec){ slot->payload, floor_state.max_write };
-		prepare(queue, slot, FUSE_IO_URING_CMD_REGISTER, 0);
+		prepare(queue, slot, FRACTAL_URING_CMD_REGISTER, 0);
 	}
 	io_uring_submit(&queue->ring);
 }
 
 static void serve_slot(struct queue *queue, struct slot *slot)
 {
-	struct fuse_uring_req_header *header = slot->header;
+	struct fractal_uring_req_header *header = slot->header;
 	struct fuse_out_header *out = (void *)header->in_out;
 	const struct fuse_in_header *in = (void *)header->in_out;
 	const uint64_t unique = in->unique;
@@ -299,7 +268,7 @@ static void serve_slot(struct queue *queue, struct slot *slot)
 	out->error = result < 0 ? result : 0;
 	out->unique = unique;
 	header->ring_ent_in_out.payload_sz = result < 0 ? 0 : (uint32_t)result;
-	prepare(queue, slot, FUSE_IO_URING_CMD_COMMIT_AND_FETCH, header->ring_ent_in_out.commit_id);
+	prepare(queue, slot, FRACTAL_URING_CMD_COMMIT_AND_FETCH, header->ring_ent_in_out.commit_id);
 }
 
 /* Serves what is complete. False once the connection is gone. */
@@ -366,7 +335,7 @@ static void start(const struct fuse_in_header *in, const struct fuse_init_in *in
 {
 	const uint64_t offered = init->flags | (uint64_t)init->flags2 << 32;
 	const uint64_t wanted = FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_INIT_EXT | FUSE_ASYNC_READ |
-				FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_OVER_IO_URING;
+				FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | over_io_uring;
 	struct fuse_init_out out = {
 		.major = FUSE_KERNEL_VERSION,
 		.minor = FUSE_KERNEL_MINOR_VERSION,
@@ -380,7 +349,7 @@ static void start(const struct fuse_in_header *in, const struct fuse_init_in *in
 		.time_gran = 1,
 	};
 
-	if (!(offered & FUSE_OVER_IO_URING))
+	if (!(offered & over_io_uring))
 		die("the kernel does not offer the ring; "
 		    "echo Y > /sys/module/fuse/parameters/enable_uring",
 		    EOPNOTSUPP);
