@@ -2,9 +2,10 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 CMAKE_FLAGS ?=
+export BUILD
 
 .DEFAULT_GOAL := build
-.PHONY: setup build demo test lint ctest spec asan tsan bench fuzz install clean help
+.PHONY: setup build demo test lint format ctest spec asan tsan bench fuzz install clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -22,13 +23,16 @@ demo: setup build ## mount examples/memfs.lua and show real file work on it
 test: setup ## everything: lint, C tests, specs, sanitizers
 	@scripts/test.sh
 
-lint: build ## clang-format, clang-tidy, luacheck
-	@scripts/lint.sh $(BUILD)
+lint: ## clang-format, clang-tidy, luacheck
+	@scripts/test.sh lint
 
-ctest: build ## the C tests
+format: ## rewrite the C files as clang-format wants them
+	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+
+ctest: ## the C tests
 	@scripts/test.sh ctest
 
-spec: build ## the busted specs against real mounts
+spec: ## the busted specs against real mounts
 	@scripts/test.sh spec
 
 asan: ## the specs and C tests under AddressSanitizer and UBSan
@@ -47,4 +51,4 @@ install: build ## install below PREFIX (default /usr/local)
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove the build directories
-	@rm -rf build build-asan build-tsan build-fuzz
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz

@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# Runs the checks, each stage under a time limit, and adds their totals up. The last line is "N passed, N failed".
+#   scripts/test.sh [STAGE...]     stages: lint ctest spec asan tsan (default: all)
+# BUILD names the build directory (default build); sanitizers build in BUILD-asan and BUILD-tsan. SPECS limits the
+# specs to these files or directories. A stage that crashes, runs out of time or runs nothing counts as one failure.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+build=${BUILD:-build}
+
+# configure DIR CMAKE_OPTION...
+configure() {
+  local dir=$1
+  shift
+  cmake -S . -B "$dir" -G Ninja "$@" >/dev/null && cmake --build "$dir"
+}
+
+# Runs ctest in a build directory and says its totals in the common form.
+run_ctest() {
+  local output
+  output=$(ctest --test-dir "$1" --output-on-failure --timeout 300 -j 1 2>&1)
+  local status=$?
+  echo "$output"
+  awk '
+    match($0, /[0-9]+ tests failed out of [0-9]+/) {
+      split(substr($0, RSTART, RLENGTH), word, " ")
+      failed = word[1]; total = word[6]; seen = 1
+    }
+    /\*\*\*Skipped/ { skipped++ }
+    END {
+      if (seen && skipped) printf "%d skipped\n", skipped
+      if (seen) printf "%d passed, %d failed\n", total - failed - skipped, failed
+    }' <<<"$output"
+  return $status
+}
+
+# run_specs BUILD_DIR [FILE...]
+run_specs() {
+  local dir=$1
+  shift
+  # shellcheck disable=SC2086
+  [ -z "${SPECS:-}" ] || set -- $SPECS
+  FRACTAL_BUILD=$dir busted "$@" </dev/null
+}
+
+stage_lint() {
+  configure "$build" && scripts/lint.sh "$build"
+}
+
+stage_ctest() {
+  configure "$build" && run_ctest "$build"
+}
+
+stage_spec() {
+  configure "$build" && run_specs "$build"
+}
+
+stage_asan() {
+  configure "$build-asan" -DFRACTAL_SANITIZE=address,undefined || return
+  export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
+  export LSAN_OPTIONS=report_objects=1
+  local status=0
+  run_ctest "$build-asan" || status=1
+  run_specs "$build-asan" spec/mount || status=1
+  return $status
+}
+
+stage_tsan() {
+  configure "$build-tsan" -DFRACTAL_SANITIZE=thread || return
+  export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+  run_ctest "$build-tsan"
+}
+
+# A stage runs in a shell of its own, under the limit that the main part sets.
+if [ "${1:-}" = --stage ]; then
+  "stage_$2"
+  exit
+fi
+
+# Everything the specs make lies below this directory, so that what a stage leaves behind can be found.
+TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/fractal-test.XXXXXX")
+export TMPDIR
+chmod 755 "$TMPDIR"
+logs=$TMPDIR/logs
+mkdir "$logs"
+
+stage_seconds() {
+  case $1 in
+    spec) echo 1800 ;;
+    asan) echo 2400 ;;
+    *) echo 900 ;;
+  esac
+}
+
+# Frees the mounts and ends the processes that a stage left behind.
+clear_leftovers() {
+  local minor dir pid
+  while read -r minor dir; do
+    echo "left behind: a mount on $dir"
+    { echo 1 >"/sys/fs/fuse/connections/$minor/abort"; } 2>/dev/null
+    umount -l "$dir" 2>/dev/null || fusermount3 -uz "$dir" 2>/dev/null
+  done < <(awk -v base="$TMPDIR/" 'index($5, base) == 1 { sub(/.*:/, "", $3); print $3, $5 }' /proc/self/mountinfo | tac)
+  # The pattern comes from a file, or grep would find itself.
+  for pid in $(grep -lsFf <(echo "$TMPDIR/") /proc/[0-9]*/cmdline | cut -d/ -f3); do
+    echo "left behind: process $pid"
+    kill -KILL "$pid" 2>/dev/null
+  done
+}
+
+trap 'clear_leftovers >/dev/null; rm -rf --one-file-system "$TMPDIR"' EXIT
+trap 'exit 130' INT TERM
+
+# Sanitizers reserve fixed address ranges that full address randomization may occupy.
+wrapper_of() {
+  case $1 in
+    asan | tsan) if setarch -R true 2>/dev/null; then echo setarch -R; fi ;;
+  esac
+}
+
+stages=("$@")
+[ $# -gt 0 ] || stages=(lint ctest spec asan tsan)
+for stage in "${stages[@]}"; do
+  if ! declare -F "stage_$stage" >/dev/null; then
+    echo "test: no stage called $stage; there are lint, ctest, spec, asan, tsan" >&2
+    exit 2
+  fi
+done
+
+passed=0 failed=0 summary=
+for stage in "${stages[@]}"; do
+  echo "== $stage"
+  begun=$SECONDS
+  # shellcheck disable=SC2046
+  timeout -k 30 "$(stage_seconds "$stage")" $(wrapper_of "$stage") "$0" --stage "$stage" 2>&1 | tee "$logs/$stage"
+  status=${PIPESTATUS[0]}
+  clear_leftovers
+  read -r good bad < <(awk '/^[0-9]+ passed, [0-9]+ failed$/ { good += $1; bad += $3 } END { print good + 0, bad + 0 }' \
+    "$logs/$stage")
+  note=
+  if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+    note=" (ran out of time)"
+  elif [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
+    note=" (stopped with status $status)"
+  elif [ $((good + bad)) -eq 0 ]; then
+    note=" (ran nothing)"
+  fi
+  [ -z "$note" ] || bad=$((bad + 1))
+  passed=$((passed + good)) failed=$((failed + bad))
+  summary+=$(printf '%-6s %5d passed %5d failed %5d s%s' "$stage" "$good" "$bad" $((SECONDS - begun)) "$note")$'\n'
+done
+
+printf '\n%s%d passed, %d failed\n' "$summary" "$passed" "$failed"
+[ "$failed" -eq 0 ]
