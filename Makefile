@@ -17,7 +17,9 @@ build: ## the libraries and the command, in build/
 	@cmake -S . -B $(BUILD) -G Ninja $(CMAKE_FLAGS) >/dev/null
 	@cmake --build $(BUILD)
 
-demo: setup build ## mount examples/memfs.lua and show real file work on it
+demo: ## mount examples/memfs.lua and show real file work on it
+	@scripts/setup.sh --build-only
+	@$(MAKE) --no-print-directory build
 	@scripts/demo.sh $(BUILD)
 
 test: setup ## everything: lint, C tests, specs, sanitizers
@@ -41,10 +43,13 @@ asan: ## the specs and C tests under AddressSanitizer and UBSan
 tsan: ## the C tests under ThreadSanitizer
 	@scripts/test.sh tsan
 
-bench: setup build ## measure; PEERS=all also measures other libraries
+bench: ## measure; PEERS=all also measures other libraries
+	@scripts/setup.sh $(if $(PEERS),--peers)
+	@$(MAKE) --no-print-directory build
 	@cmake --build $(BUILD) --target bench
 
-fuzz: ## feed the decoder random requests; FUZZ_SECONDS=60
+fuzz: ## feed the decoders random input; FUZZ_SECONDS=60
+	@scripts/setup.sh libclang-rt-dev
 	@scripts/fuzz.sh
 
 install: build ## install below PREFIX (default /usr/local)

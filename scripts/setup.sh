@@ -1,15 +1,32 @@
 #!/usr/bin/env bash
-# Makes a machine ready to build and test: installs the Debian packages that are
-# missing (asking apt only then) and switches FUSE-over-io_uring on where it may.
-# With --build-only it wants no packages that only lint and tests use.
+# Makes a machine ready to build and test: installs the Debian packages that are missing (asking apt only then)
+# and switches FUSE-over-io_uring on where it may.
+#   scripts/setup.sh [--build-only] [--peers] [PACKAGE...]
+#     --build-only  without the packages that only lint and tests use
+#     --peers       also the toolchains of the libraries that the benchmarks compare with
+#     PACKAGE       also this package
 set -euo pipefail
 
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config liburing-dev libluajit-5.1-dev luajit fuse3)
 test_packages=(clang clang-format clang-tidy lua-busted lua-check libfuse3-dev fio rsync sqlite3
   git attr acl python3)
 
-packages=("${build_packages[@]}")
-[ "${1:-}" = --build-only ] || packages+=("${test_packages[@]}")
+packages=("${build_packages[@]}" "${test_packages[@]}")
+for argument in "$@"; do
+  case $argument in
+    --build-only) packages=("${build_packages[@]}") ;;
+    --peers)
+      packages+=(libfuse3-dev python3-dev python3-venv)
+      command -v cargo >/dev/null || packages+=(cargo)
+      command -v go >/dev/null || packages+=(golang-go)
+      ;;
+    -*)
+      echo "setup: unknown option $argument; there are --build-only and --peers" >&2
+      exit 2
+      ;;
+    *) packages+=("$argument") ;;
+  esac
+done
 
 # Runs a command as root: directly, or through sudo, which asks for a password only at a terminal.
 as_root() {
@@ -38,7 +55,7 @@ install_missing() {
   mapfile -t missing < <(missing_packages)
   [ "${#missing[@]}" -gt 0 ] || return 0
   echo "setup: installing ${missing[*]}"
-  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
   if ! { as_root "${apt[@]}" update && as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } >/dev/null; then
     echo "setup: could not install them; run as root: apt-get install ${missing[*]}" >&2
     exit 1
