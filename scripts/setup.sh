@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a machine ready to build and test: installs the Debian packages that are missing (asking apt only then)
-# and switches FUSE-over-io_uring on where it may.
+# Makes a machine ready to build and test: installs the Debian packages that are missing (asking apt only then),
+# switches FUSE-over-io_uring on where it may, and opens /dev/fuse to users.
 #   scripts/setup.sh [--build-only] [--peers] [PACKAGE...]
 #     --build-only  without the packages that only lint and tests use
 #     --peers       also the toolchains of the libraries that the benchmarks compare with
@@ -76,5 +76,15 @@ switch_uring_on() {
   fi
 }
 
+# Users mount through a device that udev opens to all; a container without udev keeps it to root.
+open_device() {
+  local device=/dev/fuse mode
+  mode=$(stat -c %a "$device" 2>/dev/null) || return 0
+  if [ $((0$mode & 0006)) -ne 6 ] && as_root chmod 666 "$device" 2>/dev/null; then
+    echo "setup: $device had mode $mode; now users other than root may mount too, as with udev's mode 666"
+  fi
+}
+
 install_missing
+open_device
 switch_uring_on
