@@ -1,0 +1,143 @@
+"""The rows of the table and how one of their cells is measured.
+
+All servers stay mounted for the whole run. For each row the client visits them in turn, round after
+round and each round in another order, so that a machine that speeds up or slows down does so for all.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import time
+
+MEMORY = "memory"
+WARM_SECONDS = 0.3  # before a row's first round: compilers, caches, pages
+SLACK_SECONDS = 15  # a client that takes so much longer than asked hangs
+BUSY_CPUS = 0.2  # CPUs that other processes may use during a measurement
+RETAKES = 2  # of a measurement that others disturbed
+BURST_SECONDS = 1.0
+SETTLE_SECONDS = 10.0  # after a burst, until memory is looked at again
+
+CPUS = sorted(os.sched_getaffinity(0))
+ONE_CPU = ["-p", str(CPUS[-1])]
+TWO_CPUS = ["-t", "2", "-p", f"{CPUS[0]},{CPUS[-1]}"]
+
+# name: title, the client's words, requests for each call, the floor it is compared with
+ROWS = {
+    "fstat": ("fstat, client pinned to one CPU", [*ONE_CPU, "fstat"], 1, "floor"),
+    "fstat2": ("fstat, two clients, each pinned to its own CPU", [*TWO_CPUS, "fstat"], 1, "floor"),
+    "roam": ("fstat, one client that the scheduler moves", ["fstat"], 1, "floor"),
+    "lookup": ("LOOKUP and GETATTR, pinned", [*ONE_CPU, "fstatat"], 2, "floor"),
+    "pread4k": ("4 KiB pread, pinned", [*ONE_CPU, "-b", "4096", "pread"], 1, "floor"),
+    "pwrite4k": ("4 KiB pwrite, pinned", [*ONE_CPU, "-b", "4096", "pwrite"], 1, "floor"),
+    "pread1m": ("1 MiB pread, pinned (floor that copies)", [*ONE_CPU, "-b", "1048576", "pread"], 1, "floor -c"),
+}
+BURST = ["-t", "8", "-b", "1048576", "pwrite"]
+
+
+class ClientFailed(Exception):
+    """The client got an error or no answer."""
+
+
+def idle_seconds():
+    """Idle time of all CPUs together since boot."""
+    with open("/proc/stat", encoding="utf-8") as stat:
+        fields = stat.readline().split()
+    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+
+
+class Bench:
+    """One run: client is the path of bench_client, seconds the length of a measurement."""
+
+    def __init__(self, client, seconds, rounds):
+        self.client = str(client)
+        self.seconds = seconds
+        self.rounds = rounds
+
+    def run(self, servers, rows):
+        """Measures the named rows on all servers; returns what report.py prints and writes."""
+        results = {"servers": {server.name: {"peer": server.is_peer} for server in servers}, "rows": {}}
+        if MEMORY in rows:
+            print("memory: a burst of 1 MiB writes, then 10 s of rest", flush=True)
+            results[MEMORY] = self.memory(servers)
+        for name in rows:
+            if name == MEMORY or (name == "fstat2" and len(CPUS) < 2):
+                continue
+            print(f"{name}: ", end="", flush=True)
+            results["rows"][name] = self.row(servers, name)
+            print(flush=True)
+        return results
+
+    def row(self, servers, name):
+        title, words, requests, floor = ROWS[name]
+        cast = [server for server in servers if not server.name.startswith("floor") or server.name == floor]
+        samples = {server.name: [] for server in cast}
+        for server in cast:
+            self.call(server, words, WARM_SECONDS)
+        for number in range(self.rounds):
+            turn = number % len(cast)
+            for server in cast[turn:] + cast[:turn]:
+                samples[server.name].append(self.sample(server, words, requests))
+            print(".", end="", flush=True)
+        return {"title": title, "floor": floor,
+                "servers": {server: summary(taken, samples[floor]) for server, taken in samples.items()}}
+
+    def sample(self, server, words, requests):
+        """One undisturbed measurement, or the least disturbed of some."""
+        taken = []
+        while not taken or (taken[-1]["others"] > BUSY_CPUS and len(taken) <= RETAKES):
+            idle, cpu, begin = idle_seconds(), server.cpu_seconds(), time.monotonic()
+            sample = self.call(server, words, self.seconds)
+            elapsed = time.monotonic() - begin
+            cpu = server.cpu_seconds() - cpu
+            busy = elapsed * len(CPUS) - (idle_seconds() - idle)
+            sample["others"] = max(0.0, (busy - cpu - sample["cpu"]) / elapsed)
+            sample["server_us"] = cpu * 1e6 / (sample["calls"] * requests)
+            taken.append(sample)
+        return min(taken, key=lambda sample: sample["others"])
+
+    def call(self, server, words, seconds):
+        command = [self.client, "-d", str(seconds), *words, server.file]
+        client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            output, errors = client.communicate(timeout=seconds + SLACK_SECONDS)
+        except subprocess.TimeoutExpired as timeout:
+            server.abort()
+            client.kill()
+            client.communicate()
+            raise ClientFailed(f"{server.name} does not answer ({' '.join(words)})") from timeout
+        if client.returncode != 0:
+            raise ClientFailed(f"{server.name}: {errors.strip()}")
+        return json.loads(output)
+
+    def memory(self, servers):
+        """Resident KiB of each server: freshly mounted, and 10 s after a burst of writes."""
+        found = {server.name: {"idle_kib": server.resident_kib()} for server in servers}
+        looks = []
+        for server in servers:
+            self.call(server, BURST, BURST_SECONDS)
+            looks.append((time.monotonic() + SETTLE_SECONDS, server))
+        for due, server in looks:
+            time.sleep(max(0.0, due - time.monotonic()))
+            found[server.name]["after_kib"] = server.resident_kib()
+        return found
+
+
+def summary(samples, floor_samples):
+    """Medians over the rounds; ratios and differences are taken within a round, then their median."""
+    def median(key):
+        return statistics.median(sample[key] for sample in samples)
+
+    pairs = list(zip(samples, floor_samples))
+    rates = [sample["rate"] for sample in samples]
+    return {
+        "rate": median("rate"),
+        "rate_min": min(rates),
+        "rate_max": max(rates),
+        "ratio": statistics.median(one["rate"] / floor["rate"] for one, floor in pairs),
+        "p50_ns": median("p50"),
+        "p99_ns": median("p99"),
+        "server_us": median("server_us"),
+        "server_us_over_floor": statistics.median(one["server_us"] - floor["server_us"] for one, floor in pairs),
+        "samples": samples,
+    }
