@@ -27,6 +27,7 @@ struct mount {
 	int fd;		  /* /dev/fuse, O_CLOEXEC, O_NONBLOCK */
 	int comm_fd;	  /* fusermount3's socket, -1 where there is none */
 	uint32_t dev;	  /* major << 20 | minor of the mounted filesystem, as in mountinfo's third field (0: unknown) */
+	uint64_t id;	  /* the kernel's never reused id of this mount (0: unknown, before Linux 6.8) */
 	bool by_helper;	  /* mounted by fusermount3 */
 };
 
@@ -35,6 +36,12 @@ int mount_attach(struct mount *m, const struct mount_request *request);
 
 /* Detaches a dead mount ("Transport endpoint is not connected") from @mountpoint. 1: cleared, 0: there was none, or -errno. */
 int mount_clear_dead(const char *mountpoint, struct log_sink sink);
+
+/*
+ * Fills @dev and @id with what is on top of @m->mountpoint, without a request to a filesystem that may not answer.
+ * 0 or -errno.
+ */
+int mount_identify(struct mount *m);
 
 /* Is this very mount (by device number) still on its mountpoint? */
 bool mount_is_attached(const struct mount *m);
