@@ -20,7 +20,8 @@ local posix = {}
 
 -- The subjects, each a file of cases in fractal/testing/posix/.
 posix.subjects = {
-	"path", "names", "open", "io",
+	"path", "names", "open", "io", "truncate", "directories", "readdir", "links", "unlink", "symlinks",
+	"rename", "permissions", "sticky", "owners",
 }
 
 -- Every case as { id = "subject/name", name, needs, run }, in the order of the subjects.
