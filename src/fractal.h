@@ -238,7 +238,10 @@ FRACTAL_API int fractal_dirents_add(struct fractal_request *req, const char *nam
 FRACTAL_API struct fractal_entry_out *fractal_dirents_add_plus(struct fractal_request *req, const char *name,
 							       uint32_t name_len, uint64_t next);
 
-/** Takes back the entry added last (readdirplus, when filling it failed). */
+/** Derives the directory entry's inode and type, and st_blocks, from a filled entry_out. */
+FRACTAL_API void fractal_dirents_finish_plus(struct fractal_entry_out *out);
+
+/** Cuts the reply back to @reply_len, taking back the entry added last (readdirplus, when filling it failed). */
 FRACTAL_API void fractal_dirents_undo(struct fractal_request *req, uint32_t reply_len);
 
 /** True once the caller of @req got a signal (FUSE_INTERRUPT); answer -EINTR then. Any thread. */

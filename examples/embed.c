@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * embed.c - a small complete filesystem on libfractal: one flat directory of small files kept in memory.
+ *
+ *     cc embed.c $(pkg-config --cflags --libs fractal) -o embed && ./embed /mnt
+ *
+ * One worker runs all handlers, so the table needs no lock.
+ */
+#include <errno.h>
+#include <fractal.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MAX_FILES 64
+#define MAX_SIZE 65536
+#define FIRST_INO 2
+
+static struct file {
+	char name[256]; /* empty: not in the directory (any more) */
+	uint64_t size;
+	uint64_t references; /* the kernel's lookups; without them and without a name the slot is free */
+	char data[MAX_SIZE];
+} files[MAX_FILES];
+static struct fractal_session *session;
+
+static struct file *by_name(const char *name)
+{
+	for (int i = 0; i < MAX_FILES; i++)
+		if (files[i].name[0] && !strcmp(files[i].name, name))
+			return &files[i];
+	return NULL;
+}
+
+static struct file *by_ino(uint64_t ino)
+{
+	return ino >= FIRST_INO && ino < FIRST_INO + MAX_FILES ? &files[ino - FIRST_INO] : NULL;
+}
+
+static int getattr(struct fractal_request *req, void *user)
+{
+	struct file *f = by_ino(req->nodeid);
+
+	req->out->attr.attr.mode = f ? S_IFREG | 0644 : S_IFDIR | 0755;
+	req->out->attr.attr.size = f ? f->size : 0;
+	return 0;
+}
+
+static int enter(struct fractal_request *req, struct file *f)
+{
+	if (!f)
+		return -ENOENT;
+	f->references++;
+	req->out->entry.nodeid = (uint64_t)(f - files) + FIRST_INO;
+	req->out->entry.attr.mode = S_IFREG | 0644;
+	req->out->entry.attr.size = f->size;
+	return 0;
+}
+
+static int lookup(struct fractal_request *req, void *user)
+{
+	return enter(req, by_name(req->name));
+}
+
+static int create(struct fractal_request *req, void *user)
+{
+	for (int i = 0; i < MAX_FILES && req->name_len < sizeof(files->name); i++)
+		if (!files[i].name[0] && !files[i].references) {
+			memset(&files[i], 0, sizeof(files[i]));
+			memcpy(files[i].name, req->name, req->name_len + 1);
+			return enter(req, &files[i]);
+		}
+	return -ENOSPC;
+}
+
+static int forget(struct fractal_request *req, void *user)
+{
+	if (by_ino(req->nodeid))
+		by_ino(req->nodeid)->references -= req->arg->forget.nlookup;
+	return 0;
+}
+
+static int unlink(struct fractal_request *req, void *user)
+{
+	if (!by_name(req->name))
+		return -ENOENT;
+	by_name(req->name)->name[0] = 0;
+	return 0;
+}
+
+static int setattr(struct fractal_request *req, void *user)
+{
+	struct file *f = by_ino(req->nodeid);
+	uint64_t size = req->arg->setattr.size;
+
+	if (f && req->arg->setattr.valid & FRACTAL_SET_SIZE) {
+		if (size > MAX_SIZE)
+			return -EFBIG;
+		if (size < f->size)
+			memset(f->data + size, 0, f->size - size);
+		f->size = size;
+	}
+	return getattr(req, user);
+}
+
+static int read(struct fractal_request *req, void *user)
+{
+	struct file *f = by_ino(req->nodeid);
+	uint64_t at = req->arg->read.offset;
+
+	return at >= f->size ? 0 : fractal_reply_bytes(req, f->data + at, (uint32_t)(f->size - at)) ?: FRACTAL_LATER;
+}
+
+static int write(struct fractal_request *req, void *user)
+{
+	struct file *f = by_ino(req->nodeid);
+	uint64_t at = req->arg->write.offset, end = at + req->data_len;
+
+	if (end > MAX_SIZE)
+		return -EFBIG;
+	memcpy(f->data + at, req->data, req->data_len);
+	f->size = end > f->size ? end : f->size;
+	return (int)req->data_len;
+}
+
+static int readdir(struct fractal_request *req, void *user)
+{
+	for (uint64_t i = req->arg->read.offset; i < MAX_FILES; i++)
+		if (files[i].name[0] && !fractal_dirents_add(req, files[i].name, (uint32_t)strlen(files[i].name),
+							     i + FIRST_INO, S_IFREG, i + 1))
+			break;
+	return 0;
+}
+
+static void print(enum fractal_log_level level, const char *text, void *user)
+{
+	fprintf(stderr, "embed: %s\n", text);
+}
+
+static void stop(int sig)
+{
+	fractal_session_stop(session);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct fractal_handlers handlers = { .lookup = lookup, .create = create, .forget = forget,
+							  .unlink = unlink, .getattr = getattr, .setattr = setattr,
+							  .read = read, .write = write, .readdir = readdir };
+	struct fractal_config config = { .handlers = &handlers, .workers = 1, .subtype = "embed", .log = print };
+	int rc = argc == 2 ? fractal_session_new(&session, &config) : -EINVAL;
+
+	signal(SIGINT, stop);
+	signal(SIGTERM, stop);
+	rc = rc ?: fractal_session_mount(session, argv[1]);
+	rc = rc ?: fractal_session_run(session);
+	if (rc)
+		fprintf(stderr, "embed: %s; usage: embed MOUNTPOINT\n", strerror(-rc));
+	return rc ? 1 : 0;
+}

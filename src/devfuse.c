@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * devfuse.c - the classic transport: requests are read from /dev/fuse and replies written back to it.
+ *
+ * Each worker has a descriptor of its own, cloned where the device may be opened (FUSE_DEV_IOC_CLONE), else the
+ * session's; a reply goes to the descriptor its request came from. While the ring runs, the session's thread
+ * still reads what never comes over it (forgets, interrupts, early requests) with the same functions.
+ *
+ * A request is read so that the data of a WRITE begin on the payload's first byte: header (40) and write_in (40)
+ * lie just before it.
+ */
+#include "internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define LEAD (sizeof(struct fractal_in_header) + sizeof(struct fractal_write_in))
+#define FUSE_DEV_IOC_CLONE _IOR(229, 0, uint32_t)
+
+/* The worker's own descriptor. Without permission to open the device again all share the session's. */
+int dev_open_clone(struct fractal_worker *w)
+{
+	uint32_t master = (uint32_t)w->s->mnt.fd;
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0 && ioctl(fd, FUSE_DEV_IOC_CLONE, &master) == 0) {
+		w->dev_fd = fd;
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	w->dev_fd = fcntl(w->s->mnt.fd, F_DUPFD_CLOEXEC, 0);
+	return w->dev_fd < 0 ? -errno : 0;
+}
+
+struct entry *dev_take_entry(struct fractal_worker *w)
+{
+	for (uint32_t i = w->ring_entries; i < w->ring_entries + w->dev_entries; i++)
+		if (atomic_load_explicit(&w->entries[i].state, memory_order_acquire) == ENTRY_FREE)
+			return &w->entries[i];
+	return NULL;
+}
+
+static void answer_at_once(int fd, uint64_t unique, int error)
+{
+	struct fractal_out_header out = { .len = sizeof(out), .error = error, .unique = unique };
+
+	if (write(fd, &out, sizeof(out)) < 0) {
+		/* The request may be gone already (interrupted, aborted): nobody waits then. */
+	}
+}
+
+/* How many bytes of in-structure an opcode brings on this connection. */
+static uint32_t in_struct_size(const struct fractal_session *s, uint32_t opcode, uint32_t rest)
+{
+	const struct op_info *op = op_lookup(opcode);
+
+	if (!op)
+		return 0;
+	if (opcode == FRACTAL_OP_SETXATTR && !s->setxattr_ext)
+		return 8;
+	return op->in_size < rest ? op->in_size : rest;
+}
+
+/*
+ * Reads one request into a FREE entry and decodes it. Returns its length with the entry HELD; 0 when it was dealt with
+ * here (an interrupt, a malformed request); -EAGAIN when none waits; -ENODEV or -ECONNABORTED at the end.
+ */
+ssize_t dev_read(struct fractal_worker *w, int fd, struct entry *e)
+{
+	uint8_t *raw = e->payload - LEAD;
+	struct fractal_in_header in;
+	uint32_t in_size, rest;
+	ssize_t n;
+	int rc;
+
+	do {
+		n = read(fd, raw, LEAD + w->s->payload_cap);
+	} while (n < 0 && (errno == EINTR || errno == ENOENT));
+	if (n < 0)
+		return -errno;
+	memcpy(&in, raw, n < (ssize_t)sizeof(in) ? (size_t)n : sizeof(in));
+	if ((size_t)n < sizeof(in) || in.len != (size_t)n)
+		return 0;
+	rest = (uint32_t)n - (uint32_t)sizeof(in);
+	in_size = in_struct_size(w->s, in.opcode, rest);
+	if ((uint32_t)n > LEAD)
+		e->touched = e->touched > (uint32_t)n - LEAD ? e->touched : (uint32_t)n - (uint32_t)LEAD;
+	rc = request_decode(e, &in, raw + sizeof(in), in_size, raw + sizeof(in) + in_size, rest - in_size);
+	if (in.opcode == FRACTAL_OP_INTERRUPT) {
+		if (rc == 0)
+			interrupt_deliver(w->s, e->req.arg->interrupt.unique);
+		return 0;
+	}
+	if (rc) {
+		if (rc == -EPROTO)
+			session_log(w->s, FRACTAL_LOG_ERROR, "malformed %s request of %zd bytes refused",
+				    fractal_op_name(in.opcode), n);
+		if (fractal_op_reply_kind(in.opcode) != FRACTAL_REPLY_NONE)
+			answer_at_once(fd, in.unique, rc == -EPROTO ? -EIO : rc);
+		return 0;
+	}
+	e->dev_fd = fd;
+	atomic_store_explicit(&e->state, ENTRY_HELD, memory_order_release);
+	return n;
+}
+
+static void connection_ended(struct fractal_worker *w, int error)
+{
+	w->finished = true;
+	if (error == -ECONNABORTED)
+		atomic_store(&w->s->aborted, true);
+	else if (error != -ENODEV)
+		session_log(w->s, FRACTAL_LOG_ERROR, "reading /dev/fuse: %s", strerror(-error));
+}
+
+static struct entry *dev_next(struct fractal_worker *w)
+{
+	while (!w->finished) {
+		struct entry *e = dev_take_entry(w);
+		ssize_t n;
+
+		if (!e)
+			return NULL;
+		n = dev_read(w, w->dev_fd, e);
+		if (n > 0)
+			return e;
+		if (n == -EAGAIN)
+			return NULL;
+		if (n < 0)
+			connection_ended(w, (int)n);
+	}
+	return NULL;
+}
+
+/* Reads one thing ahead while a handler runs: an interrupt is marked, a request waits on the ready list. */
+void dev_look_ahead(struct fractal_worker *w)
+{
+	struct entry *e = dev_take_entry(w);
+
+	if (e && !w->finished && dev_read(w, w->dev_fd, e) > 0)
+		worker_append_ready(w, e);
+}
+
+static void dev_commit(struct fractal_worker *w, struct entry *e)
+{
+	struct fractal_out_header out = {
+		.len = (uint32_t)sizeof(out) + e->out_len,
+		.error = e->error,
+		.unique = e->req.id,
+	};
+	struct iovec v[2] = { { &out, sizeof(out) }, { e->payload, e->out_len } };
+
+	worker_account(w, e);
+	if (fractal_op_reply_kind(e->req.opcode) != FRACTAL_REPLY_NONE &&
+	    e->req.opcode != FRACTAL_OP_NOTIFY_REPLY && writev(e->dev_fd, v, e->out_len ? 2 : 1) < 0 &&
+	    errno != ENOENT && errno != ENODEV && errno != ECONNABORTED)
+		session_log(w->s, FRACTAL_LOG_ERROR, "reply to %s of inode %llu refused by the kernel: %s",
+			    fractal_op_name(e->req.opcode), (unsigned long long)e->req.nodeid, strerror(errno));
+	atomic_store_explicit(&e->state, ENTRY_FREE, memory_order_release);
+}
+
+/* Replies are written at once, so there is nothing to hand over. */
+static bool dev_flush(struct fractal_worker *w)
+{
+	(void)w;
+	return false;
+}
+
+static bool dev_wait(struct fractal_worker *w, int timeout_ms)
+{
+	struct pollfd p[2] = {
+		{ .fd = w->wake_fd, .events = POLLIN },
+		{ .fd = w->dev_fd, .events = POLLIN },
+	};
+	uint64_t count;
+	int n = poll(p, w->finished ? 1 : 2, timeout_ms);
+
+	if (p[0].revents && read(w->wake_fd, &count, sizeof(count)) > 0)
+		atomic_store(&w->wake_pending, false);
+	return n != 0;
+}
+
+const struct transport dev_transport = {
+	.id = FRACTAL_TRANSPORT_DEV,
+	.next = dev_next,
+	.commit = dev_commit,
+	.flush = dev_flush,
+	.wait = dev_wait,
+};

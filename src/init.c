@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * init.c - FUSE_INIT: what the kernel offers, what is asked for, and why.
+ *
+ * Only offered bits go into the reply, since the kernel does not mask it. FUSE_OVER_IO_URING goes in only when all
+ * rings stand: from that reply on the kernel holds requests back until every queue has an entry.
+ */
+#include "internal.h"
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CAP_BIT(name) (1ull << FRACTAL_CAP_##name)
+#define OLDEST_MINOR 31 /* Linux 5.4 */
+
+enum cap_default { ON, OFF, CORE, OP, NEVER };
+
+static const struct cap_row {
+	const char *option;
+	int bit;
+	enum cap_default def;
+} caps[] = {
+#define FRACTAL_CAP(NAME, option, bit, def, doc) { #option, bit, def },
+#include "caps.def"
+#undef FRACTAL_CAP
+};
+
+int fractal_cap_by_name(const char *option)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
+		if (!strcmp(caps[i].option, option))
+			return caps[i].bit;
+	return -ENOENT;
+}
+
+/* Bits that the handlers ask for by being there. */
+static uint64_t caps_of_handlers(const struct fractal_handlers *h)
+{
+	uint64_t bits = 0;
+
+	if (!h)
+		return 0;
+	if (h->readdirplus)
+		bits |= CAP_BIT(DO_READDIRPLUS) | (h->readdir ? CAP_BIT(READDIRPLUS_AUTO) : 0);
+	if (h->setlk)
+		bits |= CAP_BIT(POSIX_LOCKS);
+	return bits;
+}
+
+static uint64_t wanted_caps(const struct fractal_config *cfg)
+{
+	uint64_t on = 0, core = 0, never = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(caps); i++) {
+		uint64_t bit = 1ull << caps[i].bit;
+
+		if (caps[i].def == ON)
+			on |= bit;
+		else if (caps[i].def == CORE)
+			core |= bit;
+		else if (caps[i].def == NEVER)
+			never |= bit;
+	}
+	on |= caps_of_handlers(cfg->handlers) | cfg->caps_on;
+	if (on & CAP_BIT(EXPLICIT_INVAL_DATA))
+		on &= ~CAP_BIT(AUTO_INVAL_DATA);
+	return ((on & ~cfg->caps_off) | core) & ~never;
+}
+
+/* Waits for the first request, which is INIT. -ECANCELED when a stop comes first. */
+int init_read(struct fractal_session *s)
+{
+	struct {
+		struct fractal_in_header in;
+		uint8_t body[FRACTAL_MIN_READ_BUFFER];
+	} buf;
+	struct pollfd p[2] = { { .fd = s->mnt.fd, .events = POLLIN }, { .fd = s->control_fd, .events = POLLIN } };
+	ssize_t n;
+
+	do {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return -errno;
+		if (p[1].revents)
+			return -ECANCELED;
+		n = read(s->mnt.fd, &buf, sizeof(buf));
+	} while (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT));
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < sizeof(buf.in) + 16 || buf.in.opcode != FRACTAL_OP_INIT) {
+		session_log(s, FRACTAL_LOG_ERROR, "the kernel's first request is not INIT");
+		return -EPROTO;
+	}
+	s->init_unique = buf.in.unique;
+	memset(&s->init_in, 0, sizeof(s->init_in));
+	n -= (ssize_t)sizeof(buf.in);
+	memcpy(&s->init_in, buf.body, (size_t)n < sizeof(s->init_in) ? (size_t)n : sizeof(s->init_in));
+	if (s->init_in.major != FRACTAL_KERNEL_VERSION || s->init_in.minor < OLDEST_MINOR) {
+		session_log(s, FRACTAL_LOG_ERROR, "the kernel speaks FUSE %u.%u; 7.%d (Linux 5.4) or newer is needed",
+			    s->init_in.major, s->init_in.minor, OLDEST_MINOR);
+		return -EPROTONOSUPPORT;
+	}
+	return 0;
+}
+
+/* Fills s->conn from the kernel's offer and the configuration; hooks may change it before init_reply(). */
+void init_negotiate(struct fractal_session *s)
+{
+	const struct fractal_init_in *in = &s->init_in;
+	struct fractal_conn *c = &s->conn;
+	uint32_t readahead = s->cfg.max_readahead;
+
+	c->proto_major = in->major;
+	c->proto_minor = in->minor;
+	c->offered = in->flags;
+	if (c->offered & CAP_BIT(INIT_EXT))
+		c->offered |= (uint64_t)in->flags2 << 32;
+	c->wanted = wanted_caps(&s->cfg) & c->offered;
+	c->max_readahead = readahead && readahead < in->max_readahead ? readahead : in->max_readahead;
+	c->max_background = s->cfg.max_background;
+	c->congestion_threshold = s->cfg.max_background - s->cfg.max_background / 4;
+	c->max_write = s->cfg.max_write;
+	c->max_pages = (s->cfg.max_write + s->page_size - 1) / s->page_size;
+	c->time_gran = s->cfg.time_gran;
+	c->max_stack_depth = s->cfg.max_stack_depth;
+	c->request_timeout = s->cfg.request_timeout;
+}
+
+/* Keeps what a hook changed within what the rings and the kernel can do. */
+static void clamp_conn(struct fractal_session *s)
+{
+	struct fractal_conn *c = &s->conn;
+
+	c->wanted &= c->offered;
+	if (c->max_write > s->cfg.max_write)
+		c->max_write = s->cfg.max_write;
+	if (c->max_write < 4096)
+		c->max_write = 4096;
+	c->max_pages = (c->max_write + s->page_size - 1) / s->page_size;
+	if (c->max_background > UINT16_MAX)
+		c->max_background = UINT16_MAX;
+	if (c->congestion_threshold > c->max_background)
+		c->congestion_threshold = c->max_background;
+}
+
+int init_reply(struct fractal_session *s, bool over_uring)
+{
+	struct {
+		struct fractal_out_header h;
+		struct fractal_init_out o;
+	} reply;
+	struct fractal_conn *c = &s->conn;
+	uint64_t flags;
+
+	clamp_conn(s);
+	flags = c->wanted;
+	if (over_uring)
+		flags |= CAP_BIT(OVER_IO_URING);
+	s->setxattr_ext = flags & CAP_BIT(SETXATTR_EXT);
+	c->wanted = flags;
+	memset(&reply, 0, sizeof(reply));
+	reply.h.len = sizeof(reply);
+	reply.h.unique = s->init_unique;
+	reply.o.major = FRACTAL_KERNEL_VERSION;
+	reply.o.minor = FRACTAL_KERNEL_MINOR;
+	reply.o.max_readahead = c->max_readahead;
+	reply.o.flags = (uint32_t)flags;
+	reply.o.flags2 = (uint32_t)(flags >> 32);
+	reply.o.max_background = (uint16_t)c->max_background;
+	reply.o.congestion_threshold = (uint16_t)c->congestion_threshold;
+	reply.o.max_write = c->max_write;
+	reply.o.time_gran = c->time_gran;
+	reply.o.max_pages = (uint16_t)c->max_pages;
+	reply.o.max_stack_depth = flags & CAP_BIT(PASSTHROUGH) ? c->max_stack_depth : 0;
+	reply.o.request_timeout = flags & CAP_BIT(REQUEST_TIMEOUT) ? (uint16_t)c->request_timeout : 0;
+	if (write(s->mnt.fd, &reply, sizeof(reply)) < 0)
+		return -errno;
+	return 0;
+}

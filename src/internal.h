@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * internal.h - what the library's files share: the operation table, entries, workers, transports, the session.
+ *
+ * Who may touch what: an entry belongs to the kernel while FREE, and to whoever holds the request while HELD.
+ * Only the owning worker's thread commits replies; other threads put entries into the worker's inbox.
+ */
+#ifndef FRACTAL_INTERNAL_H
+#define FRACTAL_INTERNAL_H
+#include "fractal.h"
+#include "mount.h"
+#include <liburing.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* ---- operations (request.c) ---- */
+
+struct op_info {
+	const char *name;
+	uint16_t in_size;
+	uint8_t names;
+	bool data;
+	uint8_t reply; /* enum fractal_reply_kind */
+	int err;
+	size_t handler; /* offset in struct fractal_handlers */
+};
+
+/* Row of an opcode, or NULL for one this side does not know. */
+const struct op_info *op_lookup(uint32_t opcode);
+
+/* ---- entries ---- */
+
+enum entry_state {
+	ENTRY_FREE,	/* waiting for a request */
+	ENTRY_HELD,	/* a request is being worked on */
+	ENTRY_ANSWERED, /* the reply is written, not yet committed */
+};
+
+enum entry_mail { MAIL_REQUEST, MAIL_REPLY };
+
+/* Header part of an entry's memory: the ring's header and room for two names, before the page-aligned payload. */
+struct entry_area {
+	struct fractal_uring_req_header hdr;
+	uint64_t scratch[32]; /* out-structure of operations whose request data fill the payload */
+	char names[2][FRACTAL_NAME_MAX + 1];
+};
+
+struct entry {
+	struct fractal_request req; /* first: a request pointer is an entry pointer */
+	struct entry_area *area;
+	uint8_t *payload;
+	struct iovec iov[2]; /* header and payload, as REGISTER wants them */
+	uint64_t commit_id;
+	_Atomic uint64_t interrupted; /* id of the request that an INTERRUPT named */
+	_Atomic int state;	      /* enum entry_state */
+	struct entry *next;	      /* in the inbox or the ready list */
+	uint64_t arrived_ns;
+	int mail;
+	int dev_fd; /* classic: where the reply is written; -1: a ring entry */
+	int error;  /* the reply's -errno */
+	uint32_t out_len; /* the reply's payload, bytes */
+	uint32_t touched; /* payload bytes that may be resident */
+	uint16_t qid;
+	bool used; /* since the last trim */
+};
+
+/* ---- workers ---- */
+
+struct completion {
+	void (*fn)(struct fractal_worker *w, struct completion *c, int res, unsigned flags);
+};
+
+struct transport {
+	enum fractal_transport id;
+	/* Takes the next request off the kernel, or NULL. */
+	struct entry *(*next)(struct fractal_worker *w);
+	/* Sends the reply of an ANSWERED entry and frees it. */
+	void (*commit)(struct fractal_worker *w, struct entry *e);
+	/* Hands over what is queued, without waiting. True when something came back. */
+	bool (*flush)(struct fractal_worker *w);
+	/* Waits for something to do, at most @timeout_ms (-1: for ever). False on time-out. */
+	bool (*wait)(struct fractal_worker *w, int timeout_ms);
+};
+
+struct fractal_worker {
+	struct fractal_session *s;
+	const struct transport *tr;
+	struct io_uring ring;
+	bool have_ring;
+	bool finished; /* the connection is gone for this worker */
+	int id;
+	int cpu; /* pinned there, -1: nowhere */
+	uint32_t first_queue, queues;
+	struct entry *entries; /* ring entries, then classic ones */
+	uint32_t ring_entries, dev_entries;
+	uint32_t ring_live; /* ring entries whose last completion has not come */
+	uint8_t *area;
+	size_t area_size;
+	struct entry *ready_head, **ready_tail; /* delivered by other threads */
+	_Atomic uint32_t held;			/* requests handed out and not committed */
+	uint32_t warm;				/* entries with payload pages to give back */
+	uint64_t next_trim_ns;
+	uint32_t loops;
+	int dev_fd; /* classic descriptor, cloned where possible */
+	int wake_fd;
+	struct completion wake_done;
+	_Atomic bool wake_pending;
+	_Atomic(struct entry *) inbox;
+	_Atomic(struct entry *) current; /* the request last handed out */
+	_Atomic uint64_t rounds;
+	void *user;
+	int start_error;
+	bool thread_started;
+	_Atomic bool ended;
+	pthread_t thread;
+	struct fractal_op_stats stats[FRACTAL_OP_COUNT];
+};
+
+extern const struct transport uring_transport, dev_transport;
+
+/* worker.c */
+int worker_init(struct fractal_worker *w, struct fractal_session *s, int id);
+void worker_destroy(struct fractal_worker *w);
+void *worker_main(void *arg);
+void worker_post(struct fractal_worker *w, struct entry *e, enum entry_mail mail);
+void worker_append_ready(struct fractal_worker *w, struct entry *e);
+void worker_account(struct fractal_worker *w, struct entry *e);
+extern _Thread_local struct fractal_worker *worker_self;
+
+/* uring.c */
+int uring_setup(struct fractal_worker *w);
+int uring_register(struct fractal_worker *w);
+void uring_teardown(struct fractal_worker *w);
+
+/* devfuse.c */
+int dev_open_clone(struct fractal_worker *w);
+struct entry *dev_take_entry(struct fractal_worker *w);
+ssize_t dev_read(struct fractal_worker *w, int fd, struct entry *e);
+void dev_look_ahead(struct fractal_worker *w);
+
+/* request.c */
+int request_decode(struct entry *e, const struct fractal_in_header *in, const void *op_in, uint32_t op_in_len,
+		   uint8_t *payload, uint32_t payload_len);
+
+/* reply.c */
+void reply_prepare(struct entry *e, const struct op_info *op);
+uint64_t now_ns(void);
+
+/* interrupt.c */
+void interrupt_deliver(struct fractal_session *s, uint64_t id);
+void interrupt_check_early(struct fractal_session *s, struct entry *e);
+
+/* dispatch.c */
+int dispatch_serve(struct fractal_worker *w, void *user);
+
+/* ---- the session ---- */
+
+enum session_phase {
+	PHASE_SETUP, /* workers make rings and buffers */
+	PHASE_INIT,  /* INIT is here: worker 0 runs the init hook */
+	PHASE_START, /* every worker runs its start hook */
+	PHASE_SERVE,
+	PHASE_QUIT,
+};
+
+#define EARLY_INTERRUPTS 64
+
+struct fractal_session {
+	struct fractal_config cfg; /* with defaults filled in; strings are the session's */
+	struct log_sink sink;
+	struct mount mnt;
+	uint32_t page_size;
+	uint32_t queues; /* possible CPUs */
+	uint32_t payload_cap;
+	uid_t uid;
+	gid_t gid;
+	int control_fd; /* eventfd: stops asked for */
+	int done_fd;	/* eventfd: a worker or the unmount thread has news */
+	_Atomic bool aborted; /* the connection ended by an abort */
+	_Atomic bool quit;    /* workers: leave, whatever is open */
+	_Atomic enum fractal_transport transport;
+	char reason[160];
+
+	pthread_mutex_t lock; /* phase changes and early interrupts */
+	pthread_cond_t changed;
+	enum session_phase phase;
+	uint32_t arrived; /* workers that reached the end of this phase */
+	int error;
+
+	struct fractal_conn conn;
+	struct fractal_init_in init_in;
+	uint64_t init_unique;
+	bool setxattr_ext;
+	struct fractal_entry_out entry_default;
+	struct fractal_attr_out attr_default;
+	struct fractal_worker *workers;
+	uint32_t nworkers;
+
+	_Atomic int early_count;
+	struct {
+		uint64_t id;
+		uint64_t at_ns;
+	} early[EARLY_INTERRUPTS];
+};
+
+/* log.c */
+void session_log(const struct fractal_session *s, enum fractal_log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* init.c */
+int init_read(struct fractal_session *s);
+void init_negotiate(struct fractal_session *s);
+int init_reply(struct fractal_session *s, bool over_uring);
+
+/* supervise.c */
+int session_supervise(struct fractal_session *s);
+
+/* session.c */
+void session_enter_phase(struct fractal_session *s, enum session_phase phase);
+int session_await_workers(struct fractal_session *s);
+enum session_phase session_arrive(struct fractal_session *s, enum session_phase done, int error);
+void session_note(struct fractal_session *s);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reply.c - prepares the place of a reply when its request arrives, and turns a handler's result into payload.
+ *
+ * Exactly one reply for each request: the entry's state decides, atomically, whoever comes second gets -EALREADY.
+ */
+#include "internal.h"
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Sets out, reply_data and reply_cap by the operation, with the defaults that fractal.h promises. */
+void reply_prepare(struct entry *e, const struct op_info *op)
+{
+	struct fractal_request *req = &e->req;
+	const struct fractal_session *s = req->worker->s;
+	uint32_t used;
+
+	req->out = (union fractal_out *)e->payload;
+	req->reply_data = e->payload;
+	switch (op->reply) {
+	case FRACTAL_REPLY_ENTRY:
+		req->out->entry = s->entry_default;
+		break;
+	case FRACTAL_REPLY_CREATE:
+		req->out->create.entry = s->entry_default;
+		memset(&req->out->create.open, 0, sizeof(req->out->create.open));
+		break;
+	case FRACTAL_REPLY_ATTR:
+		req->out->attr = s->attr_default;
+		break;
+	case FRACTAL_REPLY_STATFS:
+		memset(&req->out->statfs, 0, sizeof(req->out->statfs));
+		req->out->statfs.bsize = req->out->statfs.frsize = 4096;
+		req->out->statfs.namelen = 255;
+		break;
+	case FRACTAL_REPLY_STATX:
+		memset(&req->out->statx, 0, sizeof(req->out->statx));
+		req->out->statx.attr_valid = s->attr_default.attr_valid;
+		req->out->statx.attr_valid_nsec = s->attr_default.attr_valid_nsec;
+		req->out->statx.stat.nlink = 1;
+		req->out->statx.stat.uid = s->uid;
+		req->out->statx.stat.gid = s->gid;
+		req->out->statx.stat.blksize = s->page_size;
+		req->out->statx.stat.ino = req->nodeid;
+		req->out->statx.stat.blocks = (uint64_t)FRACTAL_BLOCKS_UNSET;
+		break;
+	case FRACTAL_REPLY_LK:
+		req->out->lk.lk = req->arg->lk.lk;
+		break;
+	case FRACTAL_REPLY_DATA:
+		req->reply_cap = req->opcode == FRACTAL_OP_READ ? req->arg->read.size : s->page_size - 1;
+		break;
+	case FRACTAL_REPLY_DIRENTS:
+		req->reply_cap = req->arg->read.size;
+		break;
+	case FRACTAL_REPLY_XATTR:
+		req->reply_cap = req->arg->getxattr.size;
+		break;
+	case FRACTAL_REPLY_IOCTL:
+		/* The argument fills the payload's front: the reply is gathered behind it. */
+		used = (req->arg->ioctl.in_size + 63) & ~63u;
+		req->out = (union fractal_out *)e->area->scratch;
+		memset(&req->out->ioctl, 0, sizeof(req->out->ioctl));
+		req->reply_data = e->payload + used;
+		req->reply_cap = req->arg->ioctl.out_size;
+		if (used + sizeof(req->out->ioctl) >= s->payload_cap)
+			req->reply_cap = 0;
+		else
+			req->reply_cap = min_u32(req->reply_cap, s->payload_cap - used - 16);
+		break;
+	case FRACTAL_REPLY_OPEN:
+	case FRACTAL_REPLY_BMAP:
+	case FRACTAL_REPLY_POLL:
+	case FRACTAL_REPLY_LSEEK:
+	case FRACTAL_REPLY_COPIED:
+		memset(req->out, 0, sizeof(req->out->open));
+		break;
+	default:
+		/* The payload may hold the request's data: WRITE, SETXATTR. */
+		break;
+	}
+	req->reply_cap = min_u32(req->reply_cap, s->payload_cap);
+}
+
+static void finish_attr(struct fractal_attr *attr, uint64_t ino)
+{
+	if (!attr->ino)
+		attr->ino = ino;
+	if (attr->blocks == (uint64_t)FRACTAL_BLOCKS_UNSET)
+		attr->blocks = (attr->size + 511) / 512;
+}
+
+/* A name that is not there: remembered by the kernel where the session has a negative_ttl. */
+static int finish_negative(struct entry *e, struct fractal_entry_out *out)
+{
+	double ttl = e->req.worker->s->cfg.negative_ttl;
+
+	if (e->req.opcode != FRACTAL_OP_LOOKUP || ttl <= 0)
+		return -ENOENT;
+	memset(out, 0, sizeof(*out));
+	out->entry_valid = (uint64_t)ttl;
+	out->entry_valid_nsec = (uint32_t)((ttl - (double)out->entry_valid) * 1e9);
+	return sizeof(*out);
+}
+
+static int finish_xattr(struct entry *e, uint32_t len)
+{
+	struct fractal_request *req = &e->req;
+
+	if (req->arg->getxattr.size == 0) {
+		req->out->getxattr = (struct fractal_getxattr_out){ .size = len };
+		return sizeof(req->out->getxattr);
+	}
+	return len > req->reply_cap ? -ERANGE : (int)len;
+}
+
+static int finish_ioctl(struct entry *e, uint32_t len)
+{
+	struct fractal_request *req = &e->req;
+
+	if (len > req->reply_cap)
+		return -EPROTO;
+	memmove(e->payload + sizeof(req->out->ioctl), req->reply_data, len);
+	memcpy(e->payload, &req->out->ioctl, sizeof(req->out->ioctl));
+	return (int)(sizeof(req->out->ioctl) + len);
+}
+
+/* Payload length of a successful reply, an -errno for the caller, or -EPROTO when the result makes no sense. */
+static int finish(struct entry *e, uint32_t result)
+{
+	struct fractal_request *req = &e->req;
+	union fractal_out *out = req->out;
+
+	switch (fractal_op_reply_kind(req->opcode)) {
+	case FRACTAL_REPLY_ENTRY:
+	case FRACTAL_REPLY_CREATE:
+		if (!out->entry.nodeid)
+			return finish_negative(e, &out->entry);
+		finish_attr(&out->entry.attr, out->entry.nodeid);
+		return fractal_op_reply_kind(req->opcode) == FRACTAL_REPLY_ENTRY ? (int)sizeof(out->entry) :
+										    (int)sizeof(out->create);
+	case FRACTAL_REPLY_ATTR:
+		finish_attr(&out->attr.attr, req->nodeid);
+		return sizeof(out->attr);
+	case FRACTAL_REPLY_OPEN:
+		return sizeof(out->open);
+	case FRACTAL_REPLY_DATA:
+		return result > req->reply_cap ? -EPROTO : (int)result;
+	case FRACTAL_REPLY_DIRENTS:
+		return (int)req->reply_len;
+	case FRACTAL_REPLY_WRITE:
+		out->write = (struct fractal_write_out){ .size = result };
+		return sizeof(out->write);
+	case FRACTAL_REPLY_STATFS:
+		return sizeof(out->statfs);
+	case FRACTAL_REPLY_XATTR:
+		return finish_xattr(e, result);
+	case FRACTAL_REPLY_LK:
+		return sizeof(out->lk);
+	case FRACTAL_REPLY_BMAP:
+		return sizeof(out->bmap);
+	case FRACTAL_REPLY_IOCTL:
+		return finish_ioctl(e, result);
+	case FRACTAL_REPLY_POLL:
+		return sizeof(out->poll);
+	case FRACTAL_REPLY_LSEEK:
+		return sizeof(out->lseek);
+	case FRACTAL_REPLY_STATX:
+		if (out->statx.stat.blocks == (uint64_t)FRACTAL_BLOCKS_UNSET)
+			out->statx.stat.blocks = (out->statx.stat.size + 511) / 512;
+		return sizeof(out->statx);
+	case FRACTAL_REPLY_COPIED:
+		return sizeof(out->copied);
+	default:
+		return 0;
+	}
+}
+
+/* Writes a count too large for the operation's caller as -EPROTO. */
+static int check_result(const struct fractal_request *req, int result)
+{
+	if (result < -FRACTAL_MAX_ERRNO)
+		return -EPROTO;
+	if (req->opcode == FRACTAL_OP_WRITE && result > 0 && (uint32_t)result > req->arg->write.size)
+		return -EPROTO;
+	return result;
+}
+
+int fractal_reply(struct fractal_request *req, int result)
+{
+	struct entry *e = (struct entry *)req;
+	struct fractal_worker *w = req->worker;
+	int expected = ENTRY_HELD, rc = 0, len;
+
+	if (!atomic_compare_exchange_strong(&e->state, &expected, ENTRY_ANSWERED))
+		return -EALREADY;
+	req->epoch++;
+	len = check_result(req, result);
+	if (len == -ENOENT && req->opcode == FRACTAL_OP_LOOKUP)
+		len = finish_negative(e, &req->out->entry);
+	else if (len >= 0)
+		len = finish(e, (uint32_t)len);
+	if (len == -EPROTO && result != -EPROTO) {
+		session_log(w->s, FRACTAL_LOG_ERROR, "%s of inode %llu: result %d does not fit the request; the caller gets EIO",
+			    fractal_op_name(req->opcode), (unsigned long long)req->nodeid, result);
+		rc = -EINVAL;
+		len = -EIO;
+	}
+	e->error = len < 0 ? len : 0;
+	e->out_len = len < 0 ? 0 : (uint32_t)len;
+	if (worker_self == w)
+		w->tr->commit(w, e);
+	else
+		worker_post(w, e, MAIL_REPLY);
+	return rc;
+}
+
+int fractal_reply_bytes(struct fractal_request *req, const void *bytes, uint32_t len)
+{
+	if (fractal_op_reply_kind(req->opcode) != FRACTAL_REPLY_XATTR && len > req->reply_cap)
+		len = req->reply_cap;
+	if (len <= req->reply_cap)
+		memcpy(req->reply_data, bytes, len);
+	return fractal_reply(req, (int)len);
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.c - one thread per CPU: its entries' memory, its loop, its inbox, and giving memory back when idle.
+ */
+#define _GNU_SOURCE
+#include "internal.h"
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define TRIM_MS 2000
+#define TRIM_LOOPS 1024u
+#define SIDE_ENTRIES 64u /* worker 0: forgets and early requests read by the session's thread */
+
+_Thread_local struct fractal_worker *worker_self;
+
+/* ---- memory ---- */
+
+static size_t round_up(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+static void init_entry(struct fractal_worker *w, uint32_t i, uint8_t *at, size_t head)
+{
+	struct entry *e = &w->entries[i];
+
+	e->area = (struct entry_area *)at;
+	e->payload = at + head;
+	e->iov[0] = (struct iovec){ &e->area->hdr, sizeof(e->area->hdr) };
+	e->iov[1] = (struct iovec){ e->payload, w->s->payload_cap };
+	e->dev_fd = -1;
+	e->qid = (uint16_t)(w->first_queue + i / w->s->cfg.queue_depth);
+	e->req.worker = w;
+	e->req.slot = i;
+	e->req.arg = (const union fractal_in *)e->area->hdr.op_in;
+}
+
+/* Address space for all entries; pages come when they are touched. */
+static int map_entries(struct fractal_worker *w)
+{
+	uint32_t n = w->ring_entries + w->dev_entries;
+	size_t page = w->s->page_size;
+	size_t head = round_up(sizeof(struct entry_area) + 128, page);
+	size_t each = head + round_up(w->s->payload_cap, page);
+
+	w->entries = aligned_alloc(64, round_up(n * sizeof(*w->entries), 64));
+	if (!w->entries)
+		return -ENOMEM;
+	memset(w->entries, 0, n * sizeof(*w->entries));
+	w->area_size = n * each;
+	w->area = mmap(NULL, w->area_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (w->area == MAP_FAILED) {
+		w->area = NULL;
+		return -errno;
+	}
+	/* A huge page would make one small request cost 2 MiB; a forked child has no business with any of it. */
+	madvise(w->area, w->area_size, MADV_NOHUGEPAGE);
+	madvise(w->area, w->area_size, MADV_DONTFORK);
+	for (uint32_t i = 0; i < n; i++)
+		init_entry(w, i, w->area + i * each, head);
+	return 0;
+}
+
+int worker_init(struct fractal_worker *w, struct fractal_session *s, int id)
+{
+	uint32_t n = s->nworkers, q = s->queues;
+
+	w->s = s;
+	w->id = id;
+	w->dev_fd = -1;
+	w->ready_tail = &w->ready_head;
+	w->first_queue = (uint32_t)id * q / n;
+	w->queues = ((uint32_t)id + 1) * q / n - w->first_queue;
+	w->dev_entries = id == 0 && s->cfg.queue_depth < SIDE_ENTRIES ? SIDE_ENTRIES : s->cfg.queue_depth;
+	if (s->cfg.transport != FRACTAL_TRANSPORT_DEV)
+		w->ring_entries = w->queues * s->cfg.queue_depth;
+	w->tr = &uring_transport;
+	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->wake_fd < 0)
+		return -errno;
+	return map_entries(w);
+}
+
+/* After the thread has ended. Memory that the kernel may still write to is left alone. */
+void worker_destroy(struct fractal_worker *w)
+{
+	if (w->wake_fd >= 0)
+		close(w->wake_fd);
+	if (w->dev_fd >= 0)
+		close(w->dev_fd);
+	if (w->area && w->ring_live == 0)
+		munmap(w->area, w->area_size);
+	free(w->entries);
+}
+
+/* Gives back payload pages: of all free entries, or of those unused since the last look. */
+static void trim(struct fractal_worker *w, bool all)
+{
+	size_t page = w->s->page_size;
+	uint32_t n = w->ring_entries, i = 0;
+
+	if (w->tr->id == FRACTAL_TRANSPORT_DEV) {
+		i = w->ring_entries;
+		n += w->dev_entries;
+	}
+	w->warm = 0;
+	for (; i < n; i++) {
+		struct entry *e = &w->entries[i];
+
+		if (e->touched <= page)
+			continue;
+		if ((all || !e->used) && atomic_load(&e->state) == ENTRY_FREE) {
+			madvise(e->payload + page, round_up(e->touched - page, page), MADV_DONTNEED);
+			e->touched = (uint32_t)page;
+		} else {
+			w->warm++;
+		}
+		e->used = false;
+	}
+}
+
+static void trim_when_due(struct fractal_worker *w)
+{
+	uint64_t now;
+
+	if (!w->warm || ++w->loops % TRIM_LOOPS)
+		return;
+	now = now_ns();
+	if (now < w->next_trim_ns)
+		return;
+	w->next_trim_ns = now + TRIM_MS * 1000000ull;
+	trim(w, false);
+}
+
+/* ---- requests in and out ---- */
+
+void worker_append_ready(struct fractal_worker *w, struct entry *e)
+{
+	e->next = NULL;
+	*w->ready_tail = e;
+	w->ready_tail = &e->next;
+}
+
+/* Puts an entry into the inbox of its worker, from any thread. */
+void worker_post(struct fractal_worker *w, struct entry *e, enum entry_mail mail)
+{
+	struct entry *head = atomic_load(&w->inbox);
+
+	e->mail = (int)mail;
+	do {
+		e->next = head;
+	} while (!atomic_compare_exchange_weak(&w->inbox, &head, e));
+	fractal_worker_wake(w);
+}
+
+void fractal_worker_wake(struct fractal_worker *w)
+{
+	uint64_t one = 1;
+
+	if (!atomic_exchange(&w->wake_pending, true) && write(w->wake_fd, &one, sizeof(one)) < 0)
+		session_log(w->s, FRACTAL_LOG_ERROR, "waking worker %d: %s", w->id, strerror(errno));
+}
+
+/* Empties the inbox, oldest first: replies are committed, requests wait on the ready list. */
+static void take_mail(struct fractal_worker *w)
+{
+	struct entry *e, *next, *in_order = NULL;
+
+	if (!atomic_load_explicit(&w->inbox, memory_order_relaxed))
+		return;
+	for (e = atomic_exchange(&w->inbox, NULL); e; e = next) {
+		next = e->next;
+		e->next = in_order;
+		in_order = e;
+	}
+	for (e = in_order; e; e = next) {
+		next = e->next;
+		if (e->mail == MAIL_REPLY)
+			w->tr->commit(w, e);
+		else
+			worker_append_ready(w, e);
+	}
+}
+
+static struct entry *take_ready(struct fractal_worker *w)
+{
+	struct entry *e = w->ready_head;
+
+	if (e) {
+		w->ready_head = e->next;
+		if (!w->ready_head)
+			w->ready_tail = &w->ready_head;
+	}
+	return e;
+}
+
+struct fractal_request *fractal_next(struct fractal_worker *w)
+{
+	struct entry *e;
+
+	take_mail(w);
+	e = take_ready(w);
+	if (!e)
+		e = w->tr->next(w);
+	if (!e)
+		return NULL;
+	w->held++;
+	atomic_store_explicit(&w->current, e, memory_order_relaxed);
+	if (w->s->cfg.timing)
+		e->arrived_ns = now_ns();
+	interrupt_check_early(w->s, e);
+	return &e->req;
+}
+
+/* Book-keeping of a reply that goes out now. On the worker's thread. */
+void worker_account(struct fractal_worker *w, struct entry *e)
+{
+	struct fractal_op_stats *st = &w->stats[e->req.opcode];
+
+	w->held--;
+	if (atomic_load_explicit(&w->current, memory_order_relaxed) == e)
+		atomic_store_explicit(&w->current, NULL, memory_order_relaxed);
+	if (e->out_len > e->touched)
+		e->touched = e->out_len;
+	if (e->touched > w->s->page_size)
+		w->warm++;
+	st->count++;
+	if (e->error)
+		st->errors++;
+	if (w->s->cfg.timing) {
+		uint64_t ns = now_ns() - e->arrived_ns;
+
+		st->total_ns += ns;
+		if (ns > st->max_ns)
+			st->max_ns = ns;
+	}
+}
+
+/* ---- the thread ---- */
+
+/* Pins the thread to the CPUs whose queues it serves; where that is not allowed it floats. */
+static void pin(struct fractal_worker *w)
+{
+	cpu_set_t set;
+	char name[16];
+
+	snprintf(name, sizeof(name), "fractal/%d", w->id);
+	pthread_setname_np(pthread_self(), name);
+	if (w->s->cfg.no_pin)
+		return;
+	CPU_ZERO(&set);
+	for (uint32_t q = 0; q < w->queues; q++)
+		CPU_SET(w->first_queue + q, &set);
+	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+/* A refused registration has made the kernel use /dev/fuse: so do we. */
+static int follow_transport(struct fractal_worker *w)
+{
+	if (atomic_load(&w->s->transport) != FRACTAL_TRANSPORT_DEV || w->tr == &dev_transport)
+		return 0;
+	w->tr = &dev_transport;
+	return dev_open_clone(w);
+}
+
+static bool over(struct fractal_worker *w)
+{
+	return atomic_load(&w->s->quit) || (w->finished && w->held == 0);
+}
+
+static int serve(struct fractal_worker *w)
+{
+	const struct fractal_config *cfg = &w->s->cfg;
+	int rc;
+
+	while (!over(w)) {
+		rc = follow_transport(w);
+		if (rc)
+			return rc;
+		if (!w->tr->flush(w) && !atomic_load(&w->inbox) && !w->tr->wait(w, w->warm ? TRIM_MS : -1))
+			trim(w, true);
+		atomic_fetch_add_explicit(&w->rounds, 1, memory_order_relaxed);
+		rc = cfg->serve ? cfg->serve(w, cfg->user) : dispatch_serve(w, cfg->user);
+		if (rc < 0)
+			return rc;
+		trim_when_due(w);
+	}
+	return 0;
+}
+
+static int run_hook(struct fractal_worker *w, enum session_phase phase)
+{
+	const struct fractal_config *cfg = &w->s->cfg;
+
+	if (phase == PHASE_INIT)
+		return w->id == 0 && cfg->init ? cfg->init(w->s, &w->s->conn, cfg->user) : 0;
+	return cfg->worker_start ? cfg->worker_start(w, cfg->user) : 0;
+}
+
+static int start_serving(struct fractal_worker *w)
+{
+	if (atomic_load(&w->s->transport) != FRACTAL_TRANSPORT_URING) {
+		uring_teardown(w);
+		return follow_transport(w);
+	}
+	return uring_register(w);
+}
+
+void *worker_main(void *arg)
+{
+	struct fractal_worker *w = arg;
+	struct fractal_session *s = w->s;
+	enum session_phase phase;
+	bool started = false;
+	int rc;
+
+	worker_self = w;
+	pin(w);
+	w->start_error = s->cfg.transport == FRACTAL_TRANSPORT_DEV ? 0 : uring_setup(w);
+	phase = session_arrive(s, PHASE_SETUP, 0);
+	while (phase == PHASE_INIT || phase == PHASE_START) {
+		started |= phase == PHASE_START;
+		phase = session_arrive(s, phase, run_hook(w, phase));
+	}
+	if (phase == PHASE_SERVE) {
+		w->start_error = start_serving(w);
+		session_arrive(s, PHASE_SERVE, 0);
+		rc = serve(w);
+		if (rc < 0) {
+			session_log(s, FRACTAL_LOG_ERROR, "worker %d: %s", w->id, strerror(-rc));
+			s->error = rc;
+			fractal_session_stop(s);
+		}
+	}
+	if (started && s->cfg.worker_stop)
+		s->cfg.worker_stop(w, s->cfg.user);
+	uring_teardown(w);
+	atomic_store(&w->ended, true);
+	session_note(s);
+	return NULL;
+}
+
+/* ---- for embedders ---- */
+
+int fractal_worker_id(const struct fractal_worker *w)
+{
+	return w->id;
+}
+
+struct fractal_session *fractal_worker_session(const struct fractal_worker *w)
+{
+	return w->s;
+}
+
+void *fractal_worker_user(const struct fractal_worker *w)
+{
+	return w->user;
+}
+
+void fractal_worker_set_user(struct fractal_worker *w, void *user)
+{
+	w->user = user;
+}
+
+int fractal_worker_slots(const struct fractal_worker *w)
+{
+	return (int)(w->ring_entries + w->dev_entries);
+}
+
+struct fractal_request *fractal_worker_request(const struct fractal_worker *w, int slot)
+{
+	return &w->entries[slot].req;
+}
+
+const struct fractal_op_stats *fractal_worker_stats(const struct fractal_worker *w, uint32_t opcode)
+{
+	return opcode < FRACTAL_OP_COUNT ? &w->stats[opcode] : NULL;
+}
