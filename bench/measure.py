@@ -102,7 +102,7 @@ class Bench:
         try:
             output, errors = client.communicate(timeout=seconds + SLACK_SECONDS)
         except subprocess.TimeoutExpired as timeout:
-            server.abort()
+            server.kill()
             client.kill()
             client.communicate()
             raise ClientFailed(f"{server.name} does not answer ({' '.join(words)})") from timeout

@@ -5,7 +5,6 @@ timeouts 0, direct I/O, reads of constant bytes, writes dropped.
 """
 
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -84,7 +83,6 @@ class Server:
         self.is_peer = is_peer
         self.process = None
         self.mountpoint = None
-        self.device = None  # minor number of the mount, which names its connection
 
     @property
     def file(self):
@@ -113,9 +111,7 @@ class Server:
     def _is_mounted(self):
         with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
             for line in mounts:
-                fields = line.split()
-                if fields[4] == self.mountpoint:
-                    self.device = int(fields[2].split(":")[1])
+                if line.split()[4] == self.mountpoint:
                     return True
         return False
 
@@ -150,18 +146,16 @@ class Server:
                     return int(line.split()[1])
         return 0
 
-    def abort(self):
-        """Ends every waiting caller with an error: the way out when the server hangs."""
-        path = pathlib.Path(f"/sys/fs/fuse/connections/{self.device}/abort")
-        if self.device is not None and path.exists():
-            path.write_text("1")
+    def kill(self):
+        """Ends the process, and with it the connection: every waiting caller gets an error."""
+        self.process.kill()
 
     def stop(self):
         """Unmounts and ends the process, by force where needed. Never raises."""
         if self.mountpoint is None:
             return
         if self._is_mounted() and not self._run("umount", self.mountpoint):
-            self.abort()
+            self.kill()
             self._run("umount", "-l", self.mountpoint)
         if self.process is not None:
             self._end_process()
@@ -177,7 +171,7 @@ class Server:
         return done.returncode == 0
 
     def _end_process(self):
-        for ask in (lambda: None, self.process.terminate, self.process.kill):
+        for ask in (lambda: None, self.process.terminate, self.kill):
             ask()
             try:
                 self.process.wait(STOP_SECONDS)
