@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -496,9 +497,13 @@ static int open_abort_unmounted(const char *name)
 
 int mount_abort(const struct mount *m)
 {
+	struct pollfd device = { .fd = m->fd };
 	char path[64], name[32];
 	int fd, err = 0;
 
+	/* A connection that has ended no longer owns its number: another mount may have it. */
+	if (m->fd >= 0 && poll(&device, 1, 0) == 1 && device.revents & POLLERR)
+		return 0;
 	snprintf(name, sizeof(name), "%u/abort", m->dev & 0xfffff);
 	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%s", name);
 	fd = open(path, O_WRONLY | O_CLOEXEC);

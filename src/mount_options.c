@@ -38,8 +38,7 @@ const struct mount_option *mount_option_find(const char *name, size_t len)
 	return is_comment(name, len) ? &comment : NULL;
 }
 
-/* Length of the word at @text: up to a comma without a backslash before it. */
-static size_t word_length(const char *text)
+size_t mount_option_length(const char *text)
 {
 	size_t len = 0;
 
@@ -96,7 +95,7 @@ int mount_plan_parse(struct mount_plan *plan, const char *options, char *why, si
 	fuse = open_memstream(&plan->fuse, &fuse_size);
 	helper = open_memstream(&plan->helper, &helper_size);
 	for (const char *p = options; fuse && helper && p && *p && !err;) {
-		size_t len = word_length(p);
+		size_t len = mount_option_length(p);
 
 		if (len > 0)
 			err = take_word(plan, fuse, helper, p, len, why, size);

@@ -29,6 +29,9 @@ const struct mount_option *mount_option_at(size_t index);
 /* The row of a name (of the first @len bytes of @name), or NULL. "x-anything" and "comment" count as dropped. */
 const struct mount_option *mount_option_find(const char *name, size_t len);
 
+/* Length of the option at @text: up to a comma without a backslash before it. */
+size_t mount_option_length(const char *text);
+
 /* What a list of options comes to. */
 struct mount_plan {
 	unsigned long flags; /* of mount(2) */

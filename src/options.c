@@ -27,8 +27,8 @@ struct row {
 };
 
 #define CONFIG(field) offsetof(struct options, config.field)
-#define FIELD(field) offsetof(struct options, field)
-#define MAX_BYTES 4294967295.0
+#define FIELD(field)  offsetof(struct options, field)
+#define MAX_BYTES     4294967295.0
 
 static const struct row rows[] = {
 	{ "transport", KIND_CHOICE, CONFIG(transport), 0, 0, "auto|uring|dev",
@@ -71,11 +71,11 @@ static const struct {
 	bool offered;
 	const char *doc;
 } caps[] = {
-#define CAP_OFFERED_ON true
-#define CAP_OFFERED_OFF true
-#define CAP_OFFERED_OP true
-#define CAP_OFFERED_CORE false
-#define CAP_OFFERED_NEVER false
+#define CAP_OFFERED_ON				 true
+#define CAP_OFFERED_OFF				 true
+#define CAP_OFFERED_OP				 true
+#define CAP_OFFERED_CORE			 false
+#define CAP_OFFERED_NEVER			 false
 #define FRACTAL_CAP(NAME, option, bit, def, doc) { #option, bit, CAP_OFFERED_##def, doc },
 #include "caps.def"
 #undef FRACTAL_CAP
@@ -269,5 +269,189 @@ static int set_row(struct options *options, const struct row *row, const char *v
 		return set_choice(row, field, value, why, size);
 	default:
 		return set_number(row, field, value, why, size);
+	}
+}
+
+static int set_cap(struct options *options, size_t index, const char *value, bool on, char *why,
+		   size_t size)
+{
+	uint64_t bit = 1ull << caps[index].bit;
+
+	if (value || !caps[index].offered) {
+		snprintf(why, size, value ? "%s takes no value" : "%s cannot be chosen: %s",
+			 caps[index].name, caps[index].doc);
+		return -EINVAL;
+	}
+	options->config.caps_on &= ~bit;
+	options->config.caps_off &= ~bit;
+	*(on ? &options->config.caps_on : &options->config.caps_off) |= bit;
+	return 0;
+}
+
+/* Forgets words that say something about the same flag of mount(2): rw takes back ro. */
+static void drop_flag(struct options *options, unsigned long flag)
+{
+	for (size_t i = 0; flag && i < MOUNT_ROWS; i++) {
+		if (mount_option_at(i)->flag == flag)
+			replace(&options->mount_values[i], NULL);
+	}
+}
+
+static int set_mount(struct options *options, size_t index, const char *value, bool on, char *why,
+		     size_t size)
+{
+	const struct mount_option *row = mount_option_at(index);
+
+	if (row->kind == MOUNT_OPTION_REFUSE) {
+		snprintf(why, size, "%s is not offered: %s", row->name, row->doc);
+		return -EINVAL;
+	}
+	if (on && !value != (row->kind != MOUNT_OPTION_VALUE)) {
+		snprintf(why, size, "%s %s value", row->name, value ? "takes no" : "needs a");
+		return -EINVAL;
+	}
+	drop_flag(options, row->flag);
+	return replace(&options->mount_values[index], !on ? NULL : value ? value : "");
+}
+
+/* Sets what is called exactly @name. With @on false, only what can be switched off counts. */
+static int set_exactly(struct options *options, const char *name, const char *value, bool on,
+		       char *why, size_t size)
+{
+	for (size_t i = 0; i < ROWS; i++) {
+		bool is_switch = rows[i].kind == KIND_ON || rows[i].kind == KIND_OFF;
+
+		if (strcmp(rows[i].name, name) == 0 && (on || is_switch))
+			return set_row(options, &rows[i], value, on, why, size);
+	}
+	for (size_t i = 0; i < CAPS; i++) {
+		if (strcmp(caps[i].name, name) == 0)
+			return set_cap(options, i, value, on, why, size);
+	}
+	for (size_t i = 0; i < MOUNT_ROWS; i++) {
+		const struct mount_option *row = mount_option_at(i);
+
+		if (strcmp(row->name, name) == 0 && (on || row->kind == MOUNT_OPTION_FUSE))
+			return set_mount(options, i, value, on, why, size);
+	}
+	return on && mount_option_find(name, strlen(name)) ? 0 : -ENOENT;
+}
+
+int options_set(struct options *options, const char *name, const char *value, char *why,
+		size_t size)
+{
+	int err = set_exactly(options, name, value, true, why, size);
+
+	if (err == -ENOENT && strncmp(name, "no", 2) == 0 && !value)
+		err = set_exactly(options, name + 2, NULL, false, why, size);
+	return err;
+}
+
+int options_finish(struct options *options)
+{
+	size_t size;
+	FILE *words;
+
+	free(options->mount_words);
+	words = open_memstream(&options->mount_words, &size);
+	if (!words)
+		return -ENOMEM;
+	for (size_t i = 0; i < MOUNT_ROWS; i++) {
+		const char *value = options->mount_values[i];
+
+		if (!value)
+			continue;
+		fprintf(words, "%s%s%s", ftell(words) > 0 ? "," : "", mount_option_at(i)->name,
+			*value ? "=" : "");
+		for (; *value; value++)
+			fprintf(words, "%s%c", strchr(",\\", *value) ? "\\" : "", *value);
+	}
+	if (fclose(words))
+		return -ENOMEM;
+	options->config.mount_options = options->mount_words;
+	if (options->fsname)
+		options->config.fsname = options->fsname;
+	if (options->subtype)
+		options->config.subtype = options->subtype;
+	return 0;
+}
+
+/* ---- help ------------------------------------------------------------------------------------------------------- */
+
+/* How many single-character edits lie between two names; names beyond the row's length count as far apart. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[64], len = strlen(b);
+
+	if (len >= 64)
+		return 64;
+	for (size_t j = 0; j <= len; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= len; j++) {
+			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			diagonal = row[j];
+			row[j] = best;
+		}
+	}
+	return row[len];
+}
+
+static void consider(const char *name, const char *candidate, const char **nearest, size_t *best)
+{
+	size_t far = distance(name, candidate);
+
+	if (far < *best) {
+		*best = far;
+		*nearest = candidate;
+	}
+}
+
+const char *options_guess(const char *name, const char *const *more, size_t count)
+{
+	const char *nearest = NULL;
+	size_t best = strlen(name) < 6 ? 3 : strlen(name) / 3 + 1;
+
+	for (size_t i = 0; i < count; i++)
+		consider(name, more[i], &nearest, &best);
+	for (size_t i = 0; i < ROWS; i++)
+		consider(name, rows[i].name, &nearest, &best);
+	for (size_t i = 0; i < CAPS; i++) {
+		if (caps[i].offered)
+			consider(name, caps[i].name, &nearest, &best);
+	}
+	for (size_t i = 0; i < MOUNT_ROWS; i++)
+		consider(name, mount_option_at(i)->name, &nearest, &best);
+	return nearest;
+}
+
+void options_help(FILE *out)
+{
+	char left[64];
+
+	for (size_t i = 0; i < ROWS; i++) {
+		snprintf(left, sizeof(left), "%s%s%s", rows[i].name, rows[i].argument ? "=" : "",
+			 rows[i].argument ? rows[i].argument : "");
+		fprintf(out, "  %-26s %s\n", left, rows[i].doc);
+	}
+	fprintf(out, "\nOf mount(8) (and the words of fstab(5), which mean nothing here):\n");
+	for (size_t i = 0; i < MOUNT_ROWS; i++) {
+		const struct mount_option *row = mount_option_at(i);
+
+		if (*row->doc && row->kind != MOUNT_OPTION_REFUSE)
+			fprintf(out, "  %-26s %s\n", row->name, row->doc);
+	}
+	fprintf(out, "\nWhat to ask of the kernel; \"no\" in front switches it off:\n");
+	for (size_t i = 0; i < CAPS; i++) {
+		if (caps[i].offered)
+			fprintf(out, "  %-26s %s\n", caps[i].name, caps[i].doc);
 	}
 }

@@ -23,7 +23,8 @@ struct option_list {
 
 /* Where options end up. Zero is the default of each field but auto_unmount. */
 struct options {
-	struct fractal_config config; /* numbers, transport, capabilities; finished by options_finish() */
+	struct fractal_config
+		config; /* numbers, transport, capabilities; finished by options_finish() */
 	char *fsname, *subtype;
 	char *state;	   /* "single", "per-worker" or NULL */
 	char *mount_words; /* made by options_finish() */
@@ -42,13 +43,14 @@ void options_free(struct options *options);
  * Takes one option; a later one wins over an earlier one. @value: NULL when there is none. 0; -ENOENT: no such option;
  * -EINVAL: a value that does not do, with a sentence in @why (of @size bytes); -ENOMEM.
  */
-int options_set(struct options *options, const char *name, const char *value, char *why, size_t size);
+int options_set(struct options *options, const char *name, const char *value, char *why,
+		size_t size);
 
 /* Fills config's strings from the words taken so far; they live until options_free(). 0 or -ENOMEM. */
 int options_finish(struct options *options);
 
-/* The known name most like @name, also looking at @more (pairs of name and text), or NULL when none is near. */
-const char *options_guess(const char *name, const char *const *more, size_t pairs);
+/* The known name most like @name, also looking at @more, or NULL when none is near. */
+const char *options_guess(const char *name, const char *const *more, size_t count);
 
 /* Writes one line for each option. */
 void options_help(FILE *out);

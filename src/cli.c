@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* cli.c - the command line. */
+#include "cli.h"
+#include "report.h"
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	OPT_CHECK = 256,
+	OPT_DOCTOR,
+	OPT_JSON,
+	OPT_LOG
+};
+
+static const struct option long_options[] = {
+	{ "background", no_argument, NULL, 'b' }, { "check", no_argument, NULL, OPT_CHECK },
+	{ "debug", no_argument, NULL, 'd' },	  { "doctor", no_argument, NULL, OPT_DOCTOR },
+	{ "foreground", no_argument, NULL, 'f' }, { "help", no_argument, NULL, 'h' },
+	{ "json", no_argument, NULL, OPT_JSON },  { "log", required_argument, NULL, OPT_LOG },
+	{ "version", no_argument, NULL, 'V' },	  { 0 },
+};
+
+static const char usage[] =
+	"Usage: fractal-lua [options] SCRIPT MOUNTPOINT\n"
+	"       fractal-lua --check SCRIPT | --doctor [--json] | --help [SCRIPT] | --version\n"
+	"\n"
+	"Mounts the filesystem that a Lua script describes. Ctrl-C unmounts it.\n"
+	"\n"
+	"  -b, --background   return once it is mounted; the exit status tells whether it is\n"
+	"  -f, --foreground   stay, and log to standard error (default)\n"
+	"  -d, --debug        log more\n"
+	"  -s                 one worker, as -o workers=1\n"
+	"  -o OPT[,OPT...]    options, see below\n"
+	"      --log FILE     append messages to a file (default in the background: syslog)\n"
+	"      --check        load a script, list its handlers, name what is misspelt or missing\n"
+	"      --doctor       what this machine offers, and what to do about what it lacks\n"
+	"      --json         with --doctor: for programs to read\n"
+	"  -h, --help         this text; with a script, its own options too\n"
+	"  -V, --version      versions of the command and of what it runs on\n";
+
+__attribute__((format(printf, 1, 2))) static int refuse(const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	report(FRACTAL_LOG_ERROR, "%s (fractal-lua --help lists what there is)", text);
+	return CLI_USAGE;
+}
+
+/* ---- words -------------------------------------------------------------------------------------------------- */
+
+/* Takes one option letter of getopt. */
+static int take_letter(struct cli *cli, int letter, char *argv[])
+{
+	switch (letter) {
+	case 'b':
+	case 'f':
+		cli->background = letter == 'b';
+		return CLI_OK;
+	case 'd':
+		cli->debug = true;
+		return CLI_OK;
+	case 's':
+	case 'o':
+		if (!option_list_add(&cli->options, letter == 's' ? "workers=1" : optarg))
+			return CLI_OK;
+		report(FRACTAL_LOG_ERROR, "out of memory");
+		return CLI_FAILED;
+	case 'h':
+	case 'V':
+	case OPT_CHECK:
+	case OPT_DOCTOR:
+		cli->action = letter == 'h'	    ? CLI_HELP
+			      : letter == 'V'	    ? CLI_VERSION
+			      : letter == OPT_CHECK ? CLI_CHECK
+						    : CLI_DOCTOR;
+		return CLI_OK;
+	case OPT_JSON:
+		cli->json = true;
+		return CLI_OK;
+	case OPT_LOG:
+		cli->log_path = optarg;
+		return CLI_OK;
+	case ':':
+		return refuse("%s needs a value", argv[optind - 1]);
+	default:
+		if (optopt > 0 && optopt < OPT_CHECK)
+			return refuse("unknown option -%c", optopt);
+		return refuse("unknown option %s", argv[optind - 1]);
+	}
+}
+
+/* The words that are no options: SCRIPT and MOUNTPOINT, as many as the action takes. */
+static int take_operands(struct cli *cli, int count, char *words[])
+{
+	static const struct {
+		int min, max;
+	} wanted[] = {
+		[CLI_MOUNT] = { 2, 2 }, [CLI_CHECK] = { 1, 1 },	  [CLI_DOCTOR] = { 0, 0 },
+		[CLI_HELP] = { 0, 1 },	[CLI_VERSION] = { 0, 0 },
+	};
+
+	if (count > wanted[cli->action].max)
+		return refuse("one word too many: \"%s\"", words[wanted[cli->action].max]);
+	if (count < wanted[cli->action].min)
+		return refuse("%s", cli->action == CLI_CHECK ? "name the script to check"
+				    : count == 0
+					    ? "name a script and a directory to mount on"
+					    : "name a directory to mount on, behind the script");
+	cli->script = count > 0 ? words[0] : NULL;
+	cli->mountpoint = count > 1 ? words[1] : NULL;
+	return CLI_OK;
+}
+
+/* Looks at the options that need no script, so that a wrong value is told before anything runs. */
+static int check_early(struct cli *cli)
+{
+	char why[256];
+
+	if (options_init(&cli->early))
+		return CLI_FAILED;
+	for (size_t i = 0; i < cli->options.count; i++) {
+		const struct option_word *word = &cli->options.words[i];
+
+		if (options_set(&cli->early, word->name, word->value, why, sizeof(why)) == -EINVAL)
+			return refuse("-o %s", why);
+	}
+	return CLI_OK;
+}
+
+int cli_parse(struct cli *cli, int argc, char *argv[])
+{
+	int letter, status = CLI_OK;
+
+	*cli = (struct cli){ .action = CLI_MOUNT };
+	opterr = 0;
+	while (!status && (letter = getopt_long(argc, argv, ":bdfhso:V", long_options, NULL)) != -1)
+		status = take_letter(cli, letter, argv);
+	if (!status)
+		status = take_operands(cli, argc - optind, argv + optind);
+	return status ? status : check_early(cli);
+}
+
+void cli_free(struct cli *cli)
+{
+	option_list_free(&cli->options);
+	options_free(&cli->early);
+}
+
+/* ---- help ------------------------------------------------------------------------------------------------------ */
+
+void cli_help(FILE *out, struct host *host)
+{
+	size_t count = 0;
+	const struct host_word *own = host ? host_script_options(host, &count) : NULL;
+
+	fputs(usage, out);
+	if (host)
+		fprintf(out, "\nOptions of the script, behind -o:\n%s",
+			count ? "" : "  (it has none)\n");
+	for (size_t i = 0; i < count; i++)
+		fprintf(out, "  %-26s %s\n", own[i].name, own[i].value ? own[i].value : "");
+	fprintf(out, "\nOptions behind -o:\n");
+	options_help(out);
+}
+
+/* ---- options of the script and of the command line -------------------------------------------------------------- */
+
+/* The sentence for an option that neither the command nor the script knows. */
+static int refuse_unknown(const char *name, struct host *host)
+{
+	size_t count;
+	const struct host_word *own = host_script_options(host, &count);
+	const char **names = calloc(count + 1, sizeof(*names));
+	const char *guess = NULL;
+
+	for (size_t i = 0; names && i < count; i++)
+		names[i] = own[i].name;
+	if (names)
+		guess = options_guess(name, names, count);
+	free(names);
+	if (guess)
+		return refuse("unknown option -o %s: did you mean %s?", name, guess);
+	return refuse("unknown option -o %s", name);
+}
+
+static int settle_script(struct host *host, struct options *options)
+{
+	size_t count;
+	const struct host_word *words = host_settings(host, &count);
+	char why[256];
+
+	for (size_t i = 0; i < count; i++) {
+		int err = options_set(options, words[i].name, words[i].value, why, sizeof(why));
+
+		if (err == -ENOENT) {
+			const char *guess = options_guess(words[i].name, NULL, 0);
+
+			report(FRACTAL_LOG_ERROR, "the script's setting %s is unknown%s%s%s",
+			       words[i].name, guess ? ": did you mean " : "", guess ? guess : "",
+			       guess ? "?" : "");
+		} else if (err) {
+			report(FRACTAL_LOG_ERROR, "in the script's settings, %s",
+			       err == -EINVAL ? why : strerror(-err));
+		}
+		if (err)
+			return CLI_FAILED;
+	}
+	return CLI_OK;
+}
+
+int cli_settle(const struct cli *cli, struct host *host, struct options *options)
+{
+	char why[256];
+	int status = settle_script(host, options);
+
+	for (size_t i = 0; !status && i < cli->options.count; i++) {
+		const struct option_word *word = &cli->options.words[i];
+		int err = options_set(options, word->name, word->value, why, sizeof(why));
+
+		if (err == -ENOENT)
+			err = host_set_option(host, word->name, word->value);
+		if (err == -ENOENT)
+			status = refuse_unknown(word->name, host);
+		else if (err)
+			status = CLI_FAILED;
+	}
+	if (!status && options->state && host_set_state(host, options->state))
+		status = CLI_FAILED;
+	return status;
+}

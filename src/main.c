@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - the command fractal-lua: the life of a mount from the command line to the exit status.
+ *
+ * The order matters. The fork into the background comes first; then the guardian's, while nothing is open yet; then
+ * the script runs; then rings, threads and the mount come to be.
+ */
+#include "cli.h"
+#include "daemon.h"
+#include "doctor.h"
+#include "guardian.h"
+#include "report.h"
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What the mount's hooks need. Hooks of the library get the host as their user, and signals get nothing. */
+static struct {
+	_Atomic(struct fractal_session *) session;
+	struct host *host;
+	char *mountpoint;
+	struct daemon daemon;
+	bool say_transport; /* it was not asked for, so say why it runs */
+} serving = { .daemon = { .ready_fd = -1 } };
+
+/* ---- signals ----------------------------------------------------------------------------------------------- */
+
+static void on_signal(int number)
+{
+	struct fractal_session *session = atomic_load(&serving.session);
+
+	if (session)
+		fractal_session_stop(session);
+}
+
+/* A signal that was ignored when the command started (nohup, a shell's background job) stays so. */
+static void catch_signals(void)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction stop = { .sa_handler = on_signal, .sa_flags = SA_RESTART }, old;
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &stop, NULL);
+	}
+}
+
+/* ---- being ready ---------------------------------------------------------------------------------------------- */
+
+static const char *plural(int count)
+{
+	return count == 1 ? "" : "s";
+}
+
+/* The mount answers: says so to whoever waits, and goes into the background where asked to. */
+static void on_ready(struct fractal_session *session, void *user)
+{
+	enum fractal_transport transport = fractal_session_transport(session);
+	int workers = fractal_session_workers(session);
+	int states = host_states(serving.host, workers);
+	char line[PATH_MAX + 512];
+
+	if (serving.say_transport && transport == FRACTAL_TRANSPORT_DEV)
+		report(FRACTAL_LOG_INFO, "transport dev (classic /dev/fuse): %s",
+		       fractal_session_transport_reason(session));
+	snprintf(line, sizeof(line), "mounted %s: %s, transport %s, %d worker%s, %d Lua state%s",
+		 serving.mountpoint, host_name(serving.host),
+		 transport == FRACTAL_TRANSPORT_URING ? "uring" : "dev", workers, plural(workers),
+		 states, plural(states));
+	report_line(line);
+	if (serving.daemon.ready_fd >= 0) {
+		daemon_ready(&serving.daemon);
+		report_to_syslog();
+	}
+	daemon_notify("READY=1");
+}
+
+/* ---- one mount --------------------------------------------------------------------------------------------------- */
+
+/* Mounts and serves. 0 after a clean end. */
+static int serve(const struct options *options, struct guardian *guardian)
+{
+	struct fractal_session *session;
+	int err = fractal_session_new(&session, &options->config);
+
+	if (err)
+		return err;
+	atomic_store(&serving.session, session);
+	catch_signals();
+	err = fractal_session_mount(session, serving.mountpoint);
+	if (!err)
+		err = guardian_watch(guardian, serving.mountpoint);
+	if (!err)
+		err = fractal_session_run(session);
+	/* A handler that does not return keeps its thread: only the end of the process helps. */
+	if (err == -ETIMEDOUT)
+		_exit(CLI_FAILED);
+	daemon_notify("STOPPING=1");
+	atomic_store(&serving.session, NULL);
+	fractal_session_free(session);
+	return err;
+}
+
+/* Fills in what the script's settings and the command line leave open, and serves. */
+static int serve_host(struct options *options, struct guardian *guardian)
+{
+	struct fractal_config *config = &options->config;
+	int err = options_finish(options);
+
+	if (!config->fsname)
+		config->fsname = host_name(serving.host);
+	if (!config->subtype)
+		config->subtype = "fractal-lua";
+	config->log = report_hook;
+	config->ready = on_ready;
+	serving.say_transport = config->transport == FRACTAL_TRANSPORT_AUTO;
+	if (!options->auto_unmount)
+		guardian_dismiss(guardian);
+	if (!err)
+		err = host_prepare(serving.host, config);
+	return err ? err : serve(options, guardian);
+}
+
+static int run_script(const struct cli *cli, const char *script, struct guardian *guardian)
+{
+	struct options options;
+	int status = CLI_FAILED;
+
+	if (options_init(&options)) {
+		report(FRACTAL_LOG_ERROR, "out of memory");
+		return CLI_FAILED;
+	}
+	if (!host_load(&serving.host, script, report_sink)) {
+		status = cli_settle(cli, serving.host, &options);
+		if (!status && serve_host(&options, guardian))
+			status = CLI_FAILED;
+		host_free(serving.host);
+	}
+	options_free(&options);
+	return status;
+}
+
+/* ---- what the command can do ---------------------------------------------------------------------------------------- */
+
+/* The script's absolute path, to be freed; NULL with a sentence when it cannot be read. */
+static char *find_script(const char *name)
+{
+	char *path = realpath(name, NULL);
+	struct stat st;
+
+	if (!path && errno == ENOENT)
+		report(FRACTAL_LOG_ERROR, "the script %s does not exist", name);
+	else if (!path || access(path, R_OK) || stat(path, &st))
+		report(FRACTAL_LOG_ERROR, "the script %s cannot be read: %s", name,
+		       strerror(errno));
+	else if (S_ISDIR(st.st_mode))
+		report(FRACTAL_LOG_ERROR, "%s is a directory: name the script in it", name);
+	else
+		return path;
+	free(path);
+	return NULL;
+}
+
+/* Mounts a script whose path is absolute, in the process that will serve. */
+static int mount_in_place(const struct cli *cli, const char *script)
+{
+	struct guardian guardian = { .fd = -1 };
+	int status, err = 0;
+
+	if (cli->early.auto_unmount)
+		err = guardian_start(&guardian);
+	if (err) {
+		report(FRACTAL_LOG_ERROR, "starting a process that unmounts after a crash: %s",
+		       strerror(-err));
+		return CLI_FAILED;
+	}
+	status = run_script(cli, script, &guardian);
+	guardian_dismiss(&guardian);
+	return status;
+}
+
+static int command_mount(const struct cli *cli)
+{
+	char *script = find_script(cli->script);
+	int err, status = CLI_FAILED;
+
+	if (!script)
+		return CLI_FAILED;
+	signal(SIGPIPE, SIG_IGN);
+	/* A mountpoint that cannot be resolved is refused when mounting, with the reason. */
+	serving.mountpoint = realpath(cli->mountpoint, NULL);
+	if (!serving.mountpoint)
+		serving.mountpoint = strdup(cli->mountpoint);
+	err = cli->background ? daemon_start(&serving.daemon) : 0;
+	if (!err && serving.mountpoint)
+		status = mount_in_place(cli, script);
+	else
+		report(FRACTAL_LOG_ERROR, "%s", strerror(err ? -err : ENOMEM));
+	free(serving.mountpoint);
+	free(script);
+	return status;
+}
+
+/* Loads a script only to look at it. @host is NULL when that failed. */
+static struct host *load_for_looking(const struct cli *cli)
+{
+	char *script = find_script(cli->script);
+	struct host *host = NULL;
+
+	if (script)
+		host_load(&host, script, report_sink);
+	free(script);
+	return host;
+}
+
+static int command_check(const struct cli *cli)
+{
+	struct host *host = load_for_looking(cli);
+	int status = host && !host_check(host, stdout) ? CLI_OK : CLI_FAILED;
+
+	host_free(host);
+	return status;
+}
+
+static int command_help(const struct cli *cli)
+{
+	struct host *host = cli->script ? load_for_looking(cli) : NULL;
+	bool failed = cli->script && !host;
+
+	if (!failed)
+		cli_help(stdout, host);
+	host_free(host);
+	return failed ? CLI_FAILED : CLI_OK;
+}
+
+static int run_command(const struct cli *cli)
+{
+	switch (cli->action) {
+	case CLI_CHECK:
+		return command_check(cli);
+	case CLI_DOCTOR:
+		return doctor_run(stdout, cli->json) ? CLI_OK : CLI_FAILED;
+	case CLI_HELP:
+		return command_help(cli);
+	case CLI_VERSION:
+		printf("fractal-lua %s\n", fractal_version());
+		return CLI_OK;
+	default:
+		return command_mount(cli);
+	}
+}
+
+int main(int argc, char *argv[])
+{
+	struct cli cli;
+	int status = cli_parse(&cli, argc, argv);
+
+	report_debug(cli.debug);
+	if (!status && cli.log_path) {
+		int err = report_to_file(cli.log_path);
+
+		if (err) {
+			report(FRACTAL_LOG_ERROR, "the log %s cannot be opened: %s", cli.log_path,
+			       strerror(-err));
+			status = CLI_FAILED;
+		}
+	}
+	if (!status)
+		status = run_command(&cli);
+	cli_free(&cli);
+	return status;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* report.c - the command's messages. */
+#include "report.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#define NAME "fractal-lua"
+
+static struct {
+	int fd; /* standard error or a file */
+	bool syslog;
+	bool debug;
+} target = { .fd = STDERR_FILENO };
+
+const struct log_sink report_sink = { .log = report_hook };
+
+void report_debug(bool on)
+{
+	target.debug = on;
+}
+
+int report_to_file(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return -errno;
+	target.fd = fd;
+	return 0;
+}
+
+void report_to_syslog(void)
+{
+	if (target.fd != STDERR_FILENO)
+		return;
+	openlog(NAME, LOG_PID, LOG_DAEMON);
+	target.syslog = true;
+}
+
+/* One write for the whole line, so that lines of several threads do not mix. */
+static void write_line(const char *prefix, const char *text)
+{
+	struct iovec parts[] = {
+		{ (char *)prefix, strlen(prefix) },
+		{ (char *)text, strlen(text) },
+		{ "\n", 1 },
+	};
+
+	while (writev(target.fd, parts, 3) < 0 && errno == EINTR)
+		;
+}
+
+void report_hook(enum fractal_log_level level, const char *text, void *user)
+{
+	static const int priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+	static const char *const prefixes[] = { NAME ": error: ", NAME ": warning: ", NAME ": ",
+						NAME ": " };
+
+	if (level == FRACTAL_LOG_DEBUG && !target.debug)
+		return;
+	if (target.syslog)
+		syslog(priorities[level], "%s", text);
+	else
+		write_line(prefixes[level], text);
+}
+
+void report(enum fractal_log_level level, const char *fmt, ...)
+{
+	char *text;
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (len < 0)
+		return;
+	report_hook(level, text, NULL);
+	free(text);
+}
+
+void report_line(const char *text)
+{
+	if (target.syslog)
+		syslog(LOG_INFO, "%s", text);
+	else
+		write_line("", text);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.h - where the command's messages go: standard error, a file, or syslog once it runs in the background.
+ */
+#ifndef FRACTAL_REPORT_H
+#define FRACTAL_REPORT_H
+#include "mount.h"
+
+/* Debug messages too. */
+void report_debug(bool on);
+
+/* From now on to this file, appended. 0 or -errno. */
+int report_to_file(const char *path);
+
+/* From now on to syslog, unless a file is named. */
+void report_to_syslog(void);
+
+/* One message, without newline at its end. Any thread. */
+void report(enum fractal_log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* A line as it is, without the command's name before it; a message of level INFO where that cannot be. */
+void report_line(const char *text);
+
+/* The same as a hook of the library. */
+void report_hook(enum fractal_log_level level, const char *text, void *user);
+extern const struct log_sink report_sink;
+
+#endif
