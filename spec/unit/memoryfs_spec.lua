@@ -2,7 +2,7 @@
 -- access control lists.
 
 local ffi = require "ffi"
-local errno = require "fractal.errno"
+local E = require("fractal.errno").E
 local acl = require "fractal.memoryfs.acl"
 local data = require "fractal.memoryfs.data"
 local directory = require "fractal.memoryfs.directory"
@@ -142,7 +142,7 @@ describe("memoryfs contents", function()
     assert.equal(64 * PAGE, file.size)
     local n, err = write(contents, file, 64 * PAGE, "y")
     assert.is_nil(n)
-    assert.equal(errno.NOSPC, err)
+    assert.equal(E.NOSPC, err)
     assert.equal(64 * PAGE, file.size)
     assert.equal(2, write(contents, file, 10, "ok")) -- in place there is always room
     contents:truncate(file, 63 * PAGE)
@@ -169,7 +169,7 @@ describe("memoryfs contents", function()
     assert.equal(0, file.size)
     local ok, err = contents:allocate(file, 0, 65 * PAGE)
     assert.is_nil(ok)
-    assert.equal(errno.NOSPC, err)
+    assert.equal(E.NOSPC, err)
     assert.equal(3, file.pages)
     contents:truncate(file, 0) -- gives back what lies behind the end, too
     assert.equal(0, file.pages)
@@ -193,13 +193,13 @@ describe("memoryfs contents", function()
     assert.equal(1, contents:seek_hole(file, 1))
     assert.equal(3 * PAGE, contents:seek_hole(file, 2 * PAGE + 1))
     assert.equal(5 * PAGE, contents:seek_hole(file, 4 * PAGE))
-    assert.same({ nil, errno.NXIO }, { contents:seek_data(file, 5 * PAGE) })
-    assert.same({ nil, errno.NXIO }, { contents:seek_data(file, 7 * PAGE) })
-    assert.same({ nil, errno.NXIO }, { contents:seek_hole(file, 7 * PAGE) })
+    assert.same({ nil, E.NXIO }, { contents:seek_data(file, 5 * PAGE) })
+    assert.same({ nil, E.NXIO }, { contents:seek_data(file, 7 * PAGE) })
+    assert.same({ nil, E.NXIO }, { contents:seek_hole(file, 7 * PAGE) })
     contents:truncate(file, 4 * PAGE + 100)
     assert.equal(4 * PAGE + 100, contents:seek_hole(file, 4 * PAGE))
     contents:truncate(file, 2 ^ 50) -- a wide hole is not walked through
-    assert.same({ nil, errno.NXIO }, { contents:seek_data(file, 5 * PAGE) })
+    assert.same({ nil, E.NXIO }, { contents:seek_data(file, 5 * PAGE) })
     write(contents, file, 2 ^ 49, "far")
     assert.equal(2 ^ 49, contents:seek_data(file, 5 * PAGE))
   end)
@@ -379,7 +379,7 @@ describe("memoryfs inodes", function()
     for i = 1, 4 do
       files[i] = add(root, "f" .. i, FILE)
     end
-    assert.same({ nil, errno.NOSPC }, { store:create(FILE, 0, 0, 0) })
+    assert.same({ nil, E.NOSPC }, { store:create(FILE, 0, 0, 0) })
     local file = files[1]
     local ino, generation = file.ino, file.generation
     file.lookups, file.opens = 2, 1
@@ -442,23 +442,23 @@ describe("memoryfs extended attributes", function()
     for _, name in ipairs { "user.a", "trusted.b", "security.capability" } do
       assert.is_true(xattr.check_name(name, false))
     end
-    assert.same({ nil, errno.INVAL }, { xattr.check_name("user.", false) })
+    assert.same({ nil, E.INVAL }, { xattr.check_name("user.", false) })
     for _, name in ipairs { "a", "user", "other.a", "system.x", acl.ACCESS } do
-      assert.same({ nil, errno.OPNOTSUPP }, { xattr.check_name(name, false) })
+      assert.same({ nil, E.OPNOTSUPP }, { xattr.check_name(name, false) })
     end
     assert.is_true(xattr.check_name(acl.DEFAULT, true))
   end)
 
   it("are created, replaced and removed", function()
-    assert.same({ nil, errno.NODATA }, { xattr.set(store, 1, "user.a", "x", 2) })
+    assert.same({ nil, E.NODATA }, { xattr.set(store, 1, "user.a", "x", 2) })
     assert.is_true(xattr.set(store, 1, "user.a", "", 1))
     assert.equal("", xattr.get(store, 1, "user.a"))
-    assert.same({ nil, errno.EXIST }, { xattr.set(store, 1, "user.a", "x", 1) })
+    assert.same({ nil, E.EXIST }, { xattr.set(store, 1, "user.a", "x", 1) })
     assert.is_true(xattr.set(store, 1, "user.a", "y", 2))
     assert.equal("y", xattr.get(store, 1, "user.a"))
     assert.is_true(xattr.remove(store, 1, "user.a"))
-    assert.same({ nil, errno.NODATA }, { xattr.get(store, 1, "user.a") })
-    assert.same({ nil, errno.NODATA }, { xattr.remove(store, 1, "user.a") })
+    assert.same({ nil, E.NODATA }, { xattr.get(store, 1, "user.a") })
+    assert.same({ nil, E.NODATA }, { xattr.remove(store, 1, "user.a") })
     assert.same({}, store)
   end)
 
@@ -478,7 +478,7 @@ describe("memoryfs extended attributes", function()
       local _
       _, err = xattr.set(store, 1, name, "x", 0)
     until err
-    assert.equal(errno.NOSPC, err)
+    assert.equal(E.NOSPC, err)
     assert.equal(math.floor(65536 / 255) + 1, count)
   end)
 end)

@@ -6,7 +6,7 @@
 -- its last page is always zero.
 
 local ffi = require "ffi"
-local errno = require "fractal.errno"
+local E = require("fractal.errno").E
 local pages = require "fractal.memoryfs.pages"
 
 local PAGE = pages.SIZE
@@ -141,7 +141,7 @@ function Data:write(file, pointer, offset, n)
   local at = offset - index * PAGE
   local done = min(PAGE - at, n)
   if not write_part(self, file, index, pointer, at, done) then
-    return nil, errno.NOSPC
+    return nil, E.NOSPC
   end
   while done < n do
     index = index + 1
@@ -197,7 +197,7 @@ function Data:allocate(file, offset, n)
   local first, last = floor(offset / PAGE), ceil((offset + n) / PAGE) - 1
   local missing = last - first + 1
   if missing - file.pages > self.pages:free() then
-    return nil, errno.NOSPC
+    return nil, E.NOSPC
   end
   for index = first, last do
     if page_at(self, file, index) ~= 0 then
@@ -205,7 +205,7 @@ function Data:allocate(file, offset, n)
     end
   end
   if missing > self.pages:free() then
-    return nil, errno.NOSPC
+    return nil, E.NOSPC
   end
   for index = first, last do
     if page_at(self, file, index) == 0 then
@@ -256,11 +256,11 @@ end
 --- Where data begins at or behind offset (lseek(2) SEEK_DATA), or nil, E.NXIO.
 function Data:seek_data(file, offset)
   if offset >= file.size then
-    return nil, errno.NXIO
+    return nil, E.NXIO
   end
   local index = next_page(self, file, floor(offset / PAGE), ceil(file.size / PAGE))
   if not index then
-    return nil, errno.NXIO
+    return nil, E.NXIO
   end
   return max(offset, index * PAGE)
 end
@@ -268,7 +268,7 @@ end
 --- Where a hole begins at or behind offset (lseek(2) SEEK_HOLE); the end of the file is one. Or nil, E.NXIO.
 function Data:seek_hole(file, offset)
   if offset >= file.size then
-    return nil, errno.NXIO
+    return nil, E.NXIO
   end
   local index = floor(offset / PAGE)
   while page_at(self, file, index) ~= 0 do

@@ -7,7 +7,7 @@
 
 local ffi = require "ffi"
 local bit = require "bit"
-local errno = require "fractal.errno"
+local E = require("fractal.errno").E
 local data = require "fractal.memoryfs.data"
 local directory = require "fractal.memoryfs.directory"
 
@@ -103,7 +103,7 @@ end
 --- Makes an inode without a name. Returns it, or nil, E.NOSPC. It is freed by release_unused() unless it gets a name.
 function Inodes:create(mode, uid, gid, rdev)
   if self.count >= self.limit then
-    return nil, errno.NOSPC
+    return nil, E.NOSPC
   end
   local ino = table.remove(self.free)
   if not ino then

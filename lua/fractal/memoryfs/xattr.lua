@@ -4,7 +4,7 @@
 -- only, and that trusted.* is for root. Values are Lua strings in a table by name for each inode that has any.
 
 local bit = require "bit"
-local errno = require "fractal.errno"
+local E = require("fractal.errno").E
 local acl = require "fractal.memoryfs.acl"
 
 local band = bit.band
@@ -22,7 +22,7 @@ function xattr.check_name(name, with_acl)
   for _, prefix in ipairs(namespaces) do
     if name:sub(1, #prefix) == prefix then
       if #name == #prefix then
-        return nil, errno.INVAL
+        return nil, E.INVAL
       end
       return true
     end
@@ -30,7 +30,7 @@ function xattr.check_name(name, with_acl)
   if with_acl and (name == acl.ACCESS or name == acl.DEFAULT) then
     return true
   end
-  return nil, errno.OPNOTSUPP
+  return nil, E.OPNOTSUPP
 end
 
 -- Bytes that the names take in a list.
@@ -47,14 +47,14 @@ function xattr.set(store, ino, name, value, flags)
   local attributes = store[ino] or {}
   local exists = attributes[name] ~= nil
   if exists and band(flags, XATTR_CREATE) ~= 0 then
-    return nil, errno.EXIST
+    return nil, E.EXIST
   end
   if not exists then
     if band(flags, XATTR_REPLACE) ~= 0 then
-      return nil, errno.NODATA
+      return nil, E.NODATA
     end
     if list_bytes(attributes) + #name + 1 > LIST_MAX then
-      return nil, errno.NOSPC
+      return nil, E.NOSPC
     end
   end
   attributes[name] = value
@@ -67,7 +67,7 @@ function xattr.get(store, ino, name)
   local attributes = store[ino]
   local value = attributes and attributes[name]
   if not value then
-    return nil, errno.NODATA
+    return nil, E.NODATA
   end
   return value
 end
@@ -76,7 +76,7 @@ end
 function xattr.remove(store, ino, name)
   local attributes = store[ino]
   if not attributes or not attributes[name] then
-    return nil, errno.NODATA
+    return nil, E.NODATA
   end
   attributes[name] = nil
   if not next(attributes) then
