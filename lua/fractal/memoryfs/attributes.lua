@@ -4,14 +4,21 @@ local bit = require "bit"
 local data = require "fractal.memoryfs.data"
 local inodes = require "fractal.memoryfs.inodes"
 
-local band, bnot = bit.band, bit.bnot
+local band, bnot, bor, rshift = bit.band, bit.bnot, bit.bor, bit.rshift
 
 local PAGE = data.PAGE
 local BLOCKS_PER_PAGE = PAGE / 512
 local S_ISUID, S_ISGID, S_IXGRP = 0x800, inodes.S_ISGID, 0x8
 local CAPABILITY = "security.capability"
 
+local STATX_BASIC_STATS_AND_BTIME = 0xfff
+
 local attributes = {}
+
+-- Major and minor number of a device as the wire packs them: 12 bits of the major between 8 and 12 of the minor.
+local function split_device(rdev)
+  return band(rshift(rdev, 8), 0xfff), bor(band(rdev, 0xff), band(rshift(rdev, 12), 0xfff00))
+end
 
 --- Fills the attributes of a reply.
 function attributes.fill(node, attr)
@@ -21,6 +28,19 @@ function attributes.fill(node, attr)
   attr.atime_sec, attr.atime_nsec = node.atime_sec, node.atime_nsec
   attr.mtime_sec, attr.mtime_nsec = node.mtime_sec, node.mtime_nsec
   attr.ctime_sec, attr.ctime_nsec = node.ctime_sec, node.ctime_nsec
+end
+
+--- Fills the attributes of statx(2): the same, and the time when the inode was made.
+function attributes.fill_extended(node, stx)
+  stx.mask = STATX_BASIC_STATS_AND_BTIME
+  stx.ino, stx.mode, stx.nlink = node.ino, node.mode, node.nlink
+  stx.uid, stx.gid = node.uid, node.gid
+  stx.rdev_major, stx.rdev_minor = split_device(node.rdev)
+  stx.size, stx.blocks, stx.blksize = node.size, node.pages * BLOCKS_PER_PAGE, PAGE
+  stx.sx_atime.sec, stx.sx_atime.nsec = node.atime_sec, node.atime_nsec
+  stx.sx_mtime.sec, stx.sx_mtime.nsec = node.mtime_sec, node.mtime_nsec
+  stx.sx_ctime.sec, stx.sx_ctime.nsec = node.ctime_sec, node.ctime_nsec
+  stx.sx_btime.sec, stx.sx_btime.nsec = node.btime_sec, node.btime_nsec
 end
 
 --- Answers with an inode; the kernel holds one reference more, until forget.

@@ -92,6 +92,10 @@ local function install_attributes(fs, state)
     fill(node, attr)
   end
 
+  function fs.statx(req, ino, stx)
+    attributes.fill_extended(state.store.nodes[ino], stx)
+  end
+
   function fs.statfs(req, ino, st)
     local store = state.store
     local pages = store.data.pages
