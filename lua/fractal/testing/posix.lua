@@ -21,7 +21,8 @@ local posix = {}
 -- The subjects, each a file of cases in fractal/testing/posix/.
 posix.subjects = {
 	"path", "names", "open", "io", "truncate", "directories", "readdir", "links", "unlink", "symlinks",
-	"rename", "permissions", "sticky", "owners",
+	"rename", "permissions", "sticky", "owners", "times", "attributes", "xattrs", "acls",
+	"locks", "special", "tmpfiles", "space", "copying", "mapping", "borders", "watching",
 }
 
 -- Every case as { id = "subject/name", name, needs, run }, in the order of the subjects.

@@ -12,7 +12,7 @@ local bit = require "bit"
 local K = require "fractal.testing.sys_constants"
 local C = require "fractal.testing.sys_cdef"
 
-local sys = { K = K, FDCWD = K.AT_FDCWD }
+local sys = { K = K, FDCWD = K.AT_FDCWD, page_size = C.getpagesize() }
 
 -- ---------------------------------------------------------------------------------------------- results, arguments
 

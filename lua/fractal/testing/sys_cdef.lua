@@ -122,6 +122,7 @@ int kill(int, int);
 unsigned int alarm(unsigned int);
 int setpgid(int, int);
 int getpid(void);
+int getpagesize(void);
 unsigned int geteuid(void);
 unsigned int getegid(void);
 int setgroups(size_t, const unsigned int *);
