@@ -14,22 +14,22 @@
 #include <sys/stat.h>
 
 #define MAX_FILES 64
-#define MAX_SIZE 65536
+#define MAX_SIZE  65536
 #define FIRST_INO 2
-
 static struct file {
 	char name[256]; /* empty: not in the directory (any more) */
 	uint64_t size;
-	uint64_t references; /* the kernel's lookups; without them and without a name the slot is free */
+	uint64_t
+		references; /* the kernel's lookups; without them and without a name the slot is free */
 	char data[MAX_SIZE];
 } files[MAX_FILES];
 static struct fractal_session *session;
 
 static struct file *by_name(const char *name)
 {
-	for (int i = 0; i < MAX_FILES; i++)
-		if (files[i].name[0] && !strcmp(files[i].name, name))
-			return &files[i];
+	for (struct file *f = files; f < files + MAX_FILES; f++)
+		if (*f->name && !strcmp(f->name, name))
+			return f;
 	return NULL;
 }
 
@@ -38,7 +38,7 @@ static struct file *by_ino(uint64_t ino)
 	return ino >= FIRST_INO && ino < FIRST_INO + MAX_FILES ? &files[ino - FIRST_INO] : NULL;
 }
 
-static int getattr(struct fractal_request *req, void *user)
+static int fs_getattr(struct fractal_request *req, void *user)
 {
 	struct file *f = by_ino(req->nodeid);
 
@@ -49,8 +49,6 @@ static int getattr(struct fractal_request *req, void *user)
 
 static int enter(struct fractal_request *req, struct file *f)
 {
-	if (!f)
-		return -ENOENT;
 	f->references++;
 	req->out->entry.nodeid = (uint64_t)(f - files) + FIRST_INO;
 	req->out->entry.attr.mode = S_IFREG | 0644;
@@ -58,12 +56,14 @@ static int enter(struct fractal_request *req, struct file *f)
 	return 0;
 }
 
-static int lookup(struct fractal_request *req, void *user)
+static int fs_lookup(struct fractal_request *req, void *user)
 {
-	return enter(req, by_name(req->name));
+	struct file *f = by_name(req->name);
+
+	return f ? enter(req, f) : -ENOENT;
 }
 
-static int create(struct fractal_request *req, void *user)
+static int fs_create(struct fractal_request *req, void *user)
 {
 	for (int i = 0; i < MAX_FILES && req->name_len < sizeof(files->name); i++)
 		if (!files[i].name[0] && !files[i].references) {
@@ -74,45 +74,39 @@ static int create(struct fractal_request *req, void *user)
 	return -ENOSPC;
 }
 
-static int forget(struct fractal_request *req, void *user)
+static int fs_forget(struct fractal_request *req, void *user)
 {
-	if (by_ino(req->nodeid))
-		by_ino(req->nodeid)->references -= req->arg->forget.nlookup;
+	by_ino(req->nodeid)->references -= req->arg->forget.nlookup;
 	return 0;
 }
 
-static int unlink(struct fractal_request *req, void *user)
+static int fs_unlink(struct fractal_request *req, void *user)
 {
-	if (!by_name(req->name))
-		return -ENOENT;
-	by_name(req->name)->name[0] = 0;
-	return 0;
+	struct file *f = by_name(req->name);
+
+	return f ? (f->name[0] = 0) : -ENOENT;
 }
 
-static int setattr(struct fractal_request *req, void *user)
+static int fs_setattr(struct fractal_request *req, void *user)
 {
 	struct file *f = by_ino(req->nodeid);
 	uint64_t size = req->arg->setattr.size;
 
-	if (f && req->arg->setattr.valid & FRACTAL_SET_SIZE) {
-		if (size > MAX_SIZE)
-			return -EFBIG;
-		if (size < f->size)
-			memset(f->data + size, 0, f->size - size);
+	if (f && req->arg->setattr.valid & FRACTAL_SET_SIZE && size <= MAX_SIZE) {
+		memset(f->data + size, 0, MAX_SIZE - size);
 		f->size = size;
 	}
-	return getattr(req, user);
+	return fs_getattr(req, user);
 }
 
-static int read(struct fractal_request *req, void *user)
+static int fs_read(struct fractal_request *req, void *user)
 {
 	struct file *f = by_ino(req->nodeid);
 	uint64_t at = req->arg->read.offset;
-
 	return at >= f->size ? 0 : fractal_reply_bytes(req, f->data + at, (uint32_t)(f->size - at)) ?: FRACTAL_LATER;
 }
 
-static int write(struct fractal_request *req, void *user)
+static int fs_write(struct fractal_request *req, void *user)
 {
 	struct file *f = by_ino(req->nodeid);
 	uint64_t at = req->arg->write.offset, end = at + req->data_len;
@@ -124,11 +118,12 @@ static int write(struct fractal_request *req, void *user)
 	return (int)req->data_len;
 }
 
-static int readdir(struct fractal_request *req, void *user)
+static int fs_readdir(struct fractal_request *req, void *user)
 {
 	for (uint64_t i = req->arg->read.offset; i < MAX_FILES; i++)
-		if (files[i].name[0] && !fractal_dirents_add(req, files[i].name, (uint32_t)strlen(files[i].name),
-							     i + FIRST_INO, S_IFREG, i + 1))
+		if (files[i].name[0] &&
+		    !fractal_dirents_add(req, files[i].name, (uint32_t)strlen(files[i].name),
+					 i + FIRST_INO, S_IFREG, i + 1))
 			break;
 	return 0;
 }
@@ -145,17 +140,22 @@ static void stop(int sig)
 
 int main(int argc, char **argv)
 {
-	static const struct fractal_handlers handlers = { .lookup = lookup, .create = create, .forget = forget,
-							  .unlink = unlink, .getattr = getattr, .setattr = setattr,
-							  .read = read, .write = write, .readdir = readdir };
-	struct fractal_config config = { .handlers = &handlers, .workers = 1, .subtype = "embed", .log = print };
-	int rc = argc == 2 ? fractal_session_new(&session, &config) : -EINVAL;
+	static const struct fractal_handlers handlers = { .lookup = fs_lookup,
+							  .create = fs_create,
+							  .forget = fs_forget,
+							  .unlink = fs_unlink,
+							  .getattr = fs_getattr,
+							  .setattr = fs_setattr,
+							  .read = fs_read,
+							  .write = fs_write,
+							  .readdir = fs_readdir };
+	struct fractal_config config = {
+		.handlers = &handlers, .workers = 1, .subtype = "embed", .log = print
+	};
+	int rc = fractal_session_new(&session, &config);
 
 	signal(SIGINT, stop);
 	signal(SIGTERM, stop);
-	rc = rc ?: fractal_session_mount(session, argv[1]);
-	rc = rc ?: fractal_session_run(session);
-	if (rc)
-		fprintf(stderr, "embed: %s; usage: embed MOUNTPOINT\n", strerror(-rc));
-	return rc ? 1 : 0;
+	rc = rc ?: fractal_session_mount(session, argc > 1 ? argv[1] : "");
+	return rc || fractal_session_run(session);
 }

@@ -18,7 +18,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define LEAD (sizeof(struct fractal_in_header) + sizeof(struct fractal_write_in))
+#define LEAD		   (sizeof(struct fractal_in_header) + sizeof(struct fractal_write_in))
 #define FUSE_DEV_IOC_CLONE _IOR(229, 0, uint32_t)
 
 /* The worker's own descriptor. Without permission to open the device again all share the session's. */
@@ -89,8 +89,10 @@ ssize_t dev_read(struct fractal_worker *w, int fd, struct entry *e)
 	rest = (uint32_t)n - (uint32_t)sizeof(in);
 	in_size = in_struct_size(w->s, in.opcode, rest);
 	if ((uint32_t)n > LEAD)
-		e->touched = e->touched > (uint32_t)n - LEAD ? e->touched : (uint32_t)n - (uint32_t)LEAD;
-	rc = request_decode(e, &in, raw + sizeof(in), in_size, raw + sizeof(in) + in_size, rest - in_size);
+		e->touched = e->touched > (uint32_t)n - LEAD ? e->touched
+							     : (uint32_t)n - (uint32_t)LEAD;
+	rc = request_decode(e, &in, raw + sizeof(in), in_size, raw + sizeof(in) + in_size,
+			    rest - in_size);
 	if (in.opcode == FRACTAL_OP_INTERRUPT) {
 		if (rc == 0)
 			interrupt_deliver(w->s, e->req.arg->interrupt.unique);
@@ -98,7 +100,8 @@ ssize_t dev_read(struct fractal_worker *w, int fd, struct entry *e)
 	}
 	if (rc) {
 		if (rc == -EPROTO)
-			session_log(w->s, FRACTAL_LOG_ERROR, "malformed %s request of %zd bytes refused",
+			session_log(w->s, FRACTAL_LOG_ERROR,
+				    "malformed %s request of %zd bytes refused",
 				    fractal_op_name(in.opcode), n);
 		if (fractal_op_reply_kind(in.opcode) != FRACTAL_REPLY_NONE)
 			answer_at_once(fd, in.unique, rc == -EPROTO ? -EIO : rc);
@@ -157,10 +160,13 @@ static void dev_commit(struct fractal_worker *w, struct entry *e)
 
 	worker_account(w, e);
 	if (fractal_op_reply_kind(e->req.opcode) != FRACTAL_REPLY_NONE &&
-	    e->req.opcode != FRACTAL_OP_NOTIFY_REPLY && writev(e->dev_fd, v, e->out_len ? 2 : 1) < 0 &&
-	    errno != ENOENT && errno != ENODEV && errno != ECONNABORTED)
-		session_log(w->s, FRACTAL_LOG_ERROR, "reply to %s of inode %llu refused by the kernel: %s",
-			    fractal_op_name(e->req.opcode), (unsigned long long)e->req.nodeid, strerror(errno));
+	    e->req.opcode != FRACTAL_OP_NOTIFY_REPLY &&
+	    writev(e->dev_fd, v, e->out_len ? 2 : 1) < 0 && errno != ENOENT && errno != ENODEV &&
+	    errno != ECONNABORTED)
+		session_log(w->s, FRACTAL_LOG_ERROR,
+			    "reply to %s of inode %llu refused by the kernel: %s",
+			    fractal_op_name(e->req.opcode), (unsigned long long)e->req.nodeid,
+			    strerror(errno));
 	atomic_store_explicit(&e->state, ENTRY_FREE, memory_order_release);
 }
 

@@ -4,11 +4,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PLUS_SIZE ((uint32_t)sizeof(struct fractal_entry_out))
+#define PLUS_SIZE	((uint32_t)sizeof(struct fractal_entry_out))
 #define DIRENT_ALIGN(n) (((n) + 7u) & ~7u)
 
 /* Writes the fuse_dirent at @p; the name is padded with zeroes to 8 bytes. */
-static void put_dirent(uint8_t *p, uint64_t ino, uint64_t next, uint32_t type, const char *name, uint32_t name_len)
+static void put_dirent(uint8_t *p, uint64_t ino, uint64_t next, uint32_t type, const char *name,
+		       uint32_t name_len)
 {
 	struct fractal_dirent d = { .ino = ino, .off = next, .namelen = name_len, .type = type };
 	uint32_t end = (uint32_t)sizeof(d) + name_len;
@@ -29,10 +30,11 @@ static uint8_t *take_room(struct fractal_request *req, uint32_t size)
 	return p;
 }
 
-int fractal_dirents_add(struct fractal_request *req, const char *name, uint32_t name_len, uint64_t ino, uint32_t mode,
-			uint64_t next)
+int fractal_dirents_add(struct fractal_request *req, const char *name, uint32_t name_len,
+			uint64_t ino, uint32_t mode, uint64_t next)
 {
-	uint8_t *p = take_room(req, DIRENT_ALIGN((uint32_t)sizeof(struct fractal_dirent) + name_len));
+	uint8_t *p =
+		take_room(req, DIRENT_ALIGN((uint32_t)sizeof(struct fractal_dirent) + name_len));
 
 	if (!p)
 		return 0;
@@ -40,10 +42,11 @@ int fractal_dirents_add(struct fractal_request *req, const char *name, uint32_t 
 	return 1;
 }
 
-struct fractal_entry_out *fractal_dirents_add_plus(struct fractal_request *req, const char *name, uint32_t name_len,
-						   uint64_t next)
+struct fractal_entry_out *fractal_dirents_add_plus(struct fractal_request *req, const char *name,
+						   uint32_t name_len, uint64_t next)
 {
-	uint8_t *p = take_room(req, PLUS_SIZE + DIRENT_ALIGN((uint32_t)sizeof(struct fractal_dirent) + name_len));
+	uint8_t *p = take_room(
+		req, PLUS_SIZE + DIRENT_ALIGN((uint32_t)sizeof(struct fractal_dirent) + name_len));
 
 	if (!p)
 		return NULL;

@@ -37,7 +37,8 @@ extern "C" {
 
 /* Opcodes: FRACTAL_OP_LOOKUP … */
 enum fractal_op {
-#define FRACTAL_OP(NAME, name, opcode, in, names, data, reply, err, minor, doc) FRACTAL_OP_##NAME = opcode,
+#define FRACTAL_OP(NAME, name, opcode, in, names, data, reply, err, minor, doc) \
+	FRACTAL_OP_##NAME = opcode,
 #include "ops.def"
 #undef FRACTAL_OP
 	FRACTAL_OP_COUNT = 54, /* one more than the highest */
@@ -52,19 +53,19 @@ enum fractal_cap {
 
 /* What an operation's reply consists of. */
 enum fractal_reply_kind {
-	FRACTAL_REPLY_NONE,	 /* no reply at all (forget, interrupt) */
-	FRACTAL_REPLY_STATUS,	 /* 0 or -errno */
-	FRACTAL_REPLY_ENTRY,	 /* out->entry */
-	FRACTAL_REPLY_ATTR,	 /* out->attr */
-	FRACTAL_REPLY_OPEN,	 /* out->open */
-	FRACTAL_REPLY_CREATE,	 /* out->create */
-	FRACTAL_REPLY_DATA,	 /* result = bytes in reply_data */
-	FRACTAL_REPLY_DIRENTS,	 /* bytes that fractal_dirents_add() wrote; result 0 */
-	FRACTAL_REPLY_WRITE,	 /* result = bytes written or copied */
-	FRACTAL_REPLY_STATFS,	 /* out->statfs */
-	FRACTAL_REPLY_XATTR,	 /* result = the value's length; the value in reply_data where it fits */
-	FRACTAL_REPLY_LK,	 /* out->lk */
-	FRACTAL_REPLY_BMAP,	 /* out->bmap */
+	FRACTAL_REPLY_NONE,    /* no reply at all (forget, interrupt) */
+	FRACTAL_REPLY_STATUS,  /* 0 or -errno */
+	FRACTAL_REPLY_ENTRY,   /* out->entry */
+	FRACTAL_REPLY_ATTR,    /* out->attr */
+	FRACTAL_REPLY_OPEN,    /* out->open */
+	FRACTAL_REPLY_CREATE,  /* out->create */
+	FRACTAL_REPLY_DATA,    /* result = bytes in reply_data */
+	FRACTAL_REPLY_DIRENTS, /* bytes that fractal_dirents_add() wrote; result 0 */
+	FRACTAL_REPLY_WRITE,   /* result = bytes written or copied */
+	FRACTAL_REPLY_STATFS,  /* out->statfs */
+	FRACTAL_REPLY_XATTR, /* result = the value's length; the value in reply_data where it fits */
+	FRACTAL_REPLY_LK,    /* out->lk */
+	FRACTAL_REPLY_BMAP,  /* out->bmap */
 	FRACTAL_REPLY_IOCTL,	 /* out->ioctl; result = bytes in reply_data */
 	FRACTAL_REPLY_POLL,	 /* out->poll */
 	FRACTAL_REPLY_LSEEK,	 /* out->lseek */
@@ -75,9 +76,9 @@ enum fractal_reply_kind {
 };
 
 enum {
-	FRACTAL_LATER = -10000,	      /* handler result: fractal_reply() follows */
-	FRACTAL_MAX_ERRNO = 511,      /* the kernel refuses larger ones in a reply */
-	FRACTAL_BLOCKS_UNSET = -1,    /* attr.blocks: the library computes it from size */
+	FRACTAL_LATER = -10000,	   /* handler result: fractal_reply() follows */
+	FRACTAL_MAX_ERRNO = 511,   /* the kernel refuses larger ones in a reply */
+	FRACTAL_BLOCKS_UNSET = -1, /* attr.blocks: the library computes it from size */
 };
 
 /* A decoded in-structure; the member is named like the row's `in` in ops.def. */
@@ -153,9 +154,9 @@ struct fractal_request {
 	uint32_t slot;	/* index among the worker's requests, from 0 */
 	const union fractal_in *arg;
 	union fractal_out *out;
-	const char *name; /* first name, or NULL */
-	const char *name2; /* second name (rename: the new one; symlink: the target), or NULL */
-	const uint8_t *data; /* bytes sent with the request */
+	const char *name;    /* first name, or NULL */
+	const char *name2;   /* second name (rename: the new one; symlink: the target), or NULL */
+	uint8_t *data;	     /* bytes sent with the request; not to be written */
 	uint8_t *reply_data; /* where bytes of the reply go */
 	const uint8_t *ext;  /* extensions: supplementary groups, security context */
 	uint32_t name_len;   /* bytes, without the NUL */
@@ -173,15 +174,16 @@ struct fractal_conn {
 	uint32_t proto_major; /* the kernel's */
 	uint32_t proto_minor;
 	uint64_t offered; /* capability bits the kernel offers: 1 << FRACTAL_CAP_X */
-	uint64_t wanted;  /* what the reply will ask for; an init hook may change it within `offered` */
-	uint32_t max_readahead;		/* bytes */
-	uint32_t max_background;	/* requests the kernel has under way for nobody in particular */
-	uint32_t congestion_threshold;	/* requests */
-	uint32_t max_write;		/* bytes */
-	uint32_t max_pages;		/* pages in one request */
-	uint32_t time_gran;		/* nanoseconds */
-	uint32_t max_stack_depth;	/* kernel passthrough: filesystems that may be stacked */
-	uint32_t request_timeout;	/* seconds, 0: none */
+	uint64_t
+		wanted; /* what the reply will ask for; an init hook may change it within `offered` */
+	uint32_t max_readahead;	 /* bytes */
+	uint32_t max_background; /* requests the kernel has under way for nobody in particular */
+	uint32_t congestion_threshold; /* requests */
+	uint32_t max_write;	       /* bytes */
+	uint32_t max_pages;	       /* pages in one request */
+	uint32_t time_gran;	       /* nanoseconds */
+	uint32_t max_stack_depth;      /* kernel passthrough: filesystems that may be stacked */
+	uint32_t request_timeout;      /* seconds, 0: none */
 };
 
 enum fractal_transport {
@@ -228,15 +230,16 @@ FRACTAL_API int fractal_reply_bytes(struct fractal_request *req, const void *byt
  * Adds a directory entry to the reply of readdir. @type: S_IFMT bits of a mode, or 0 for unknown; @next: the offset that
  * continues behind this entry, never 0. Returns 1, or 0 when the buffer is full (the entry is not in it).
  */
-FRACTAL_API int fractal_dirents_add(struct fractal_request *req, const char *name, uint32_t name_len, uint64_t ino,
-				    uint32_t mode, uint64_t next);
+FRACTAL_API int fractal_dirents_add(struct fractal_request *req, const char *name,
+				    uint32_t name_len, uint64_t ino, uint32_t mode, uint64_t next);
 
 /**
  * Room for an entry of readdirplus: returns its entry_out with defaults, to be filled, or NULL when full. With nodeid 0 the
  * kernel takes no reference and looks the name up later. Each other entry counts as one lookup.
  */
-FRACTAL_API struct fractal_entry_out *fractal_dirents_add_plus(struct fractal_request *req, const char *name,
-							       uint32_t name_len, uint64_t next);
+FRACTAL_API struct fractal_entry_out *fractal_dirents_add_plus(struct fractal_request *req,
+							       const char *name, uint32_t name_len,
+							       uint64_t next);
 
 /** Derives the directory entry's inode and type, and st_blocks, from a filled entry_out. */
 FRACTAL_API void fractal_dirents_finish_plus(struct fractal_entry_out *out);
@@ -251,14 +254,15 @@ FRACTAL_API bool fractal_interrupted(const struct fractal_request *req);
  * Supplementary groups sent with a creating request (fuse_supp_groups).
  * Returns how many there are and stores at most @max of them in @groups.
  */
-FRACTAL_API int fractal_request_groups(const struct fractal_request *req, uint32_t *groups, int max);
+FRACTAL_API int fractal_request_groups(const struct fractal_request *req, uint32_t *groups,
+				       int max);
 
 /**
  * Security context number @index sent with a creating request (fuse_secctx). Returns the value's length with *name and *value
  * set, or -ENODATA.
  */
-FRACTAL_API int fractal_request_secctx(const struct fractal_request *req, int index, const char **name,
-				       const uint8_t **value);
+FRACTAL_API int fractal_request_secctx(const struct fractal_request *req, int index,
+				       const char **name, const uint8_t **value);
 
 /** The handler name of an opcode ("lookup"), or "unknown". */
 FRACTAL_API const char *fractal_op_name(uint32_t opcode);
@@ -276,22 +280,28 @@ FRACTAL_API void fractal_worker_set_user(struct fractal_worker *worker, void *us
 /** How many requests a worker can hold at a time; request slots are below it. */
 FRACTAL_API int fractal_worker_slots(const struct fractal_worker *worker);
 /** The request of slot @slot, whether in use or not. */
-FRACTAL_API struct fractal_request *fractal_worker_request(const struct fractal_worker *worker, int slot);
+FRACTAL_API struct fractal_request *fractal_worker_request(const struct fractal_worker *worker,
+							   int slot);
 /** Makes the worker call config.serve soon. Any thread. */
 FRACTAL_API void fractal_worker_wake(struct fractal_worker *worker);
 /** Counts of operation @opcode on this worker; approximate while it runs. */
-FRACTAL_API const struct fractal_op_stats *fractal_worker_stats(const struct fractal_worker *worker, uint32_t opcode);
+FRACTAL_API const struct fractal_op_stats *fractal_worker_stats(const struct fractal_worker *worker,
+								uint32_t opcode);
 
 /* ---- sessions ----------------------------------------------------------------------------------------- */
 
 FRACTAL_API int fractal_session_workers(const struct fractal_session *session);
-FRACTAL_API struct fractal_worker *fractal_session_worker(const struct fractal_session *session, int id);
+FRACTAL_API struct fractal_worker *fractal_session_worker(const struct fractal_session *session,
+							  int id);
 /** The negotiated connection; valid after INIT. */
 FRACTAL_API const struct fractal_conn *fractal_session_conn(const struct fractal_session *session);
 /** The transport that runs: URING or DEV; AUTO before INIT. */
 FRACTAL_API enum fractal_transport fractal_session_transport(const struct fractal_session *session);
 /** One sentence on why this transport runs. */
 FRACTAL_API const char *fractal_session_transport_reason(const struct fractal_session *session);
+/** Sends one line to the session's log. Any thread. */
+FRACTAL_API void fractal_session_log(const struct fractal_session *session,
+				     enum fractal_log_level level, const char *text);
 /** Asks for the end of the mount, as SIGTERM does: unmount politely, lazily if busy. Async-signal-safe, any thread. */
 FRACTAL_API void fractal_session_stop(struct fractal_session *session);
 
@@ -305,7 +315,8 @@ FRACTAL_API void fractal_session_stop(struct fractal_session *session);
 typedef int fractal_handler(struct fractal_request *req, void *user);
 
 struct fractal_handlers {
-#define FRACTAL_OP(NAME, name, opcode, in, names, data, reply, err, minor, doc) fractal_handler *name;
+#define FRACTAL_OP(NAME, name, opcode, in, names, data, reply, err, minor, doc) \
+	fractal_handler *name;
 #include "ops.def"
 #undef FRACTAL_OP
 };
@@ -315,26 +326,28 @@ struct fractal_config {
 	const struct fractal_handlers *handlers; /* or serve below */
 	void *user;				 /* given to handlers and hooks */
 
-	const char *fsname;	   /* source shown in mount(8); default: subtype */
-	const char *subtype;	   /* type is fuse.SUBTYPE; default "fractal" */
-	const char *mount_options; /* comma separated: allow_other, default_permissions, ro, max_read=N … */
+	const char *fsname;  /* source shown in mount(8); default: subtype */
+	const char *subtype; /* type is fuse.SUBTYPE; default "fractal" */
+	const char *
+		mount_options; /* comma separated: allow_other, default_permissions, ro, max_read=N … */
 
 	enum fractal_transport transport;
-	uint32_t workers;	 /* threads; default: one for each possible CPU */
-	uint32_t queue_depth;	 /* requests in flight for each CPU's queue; default 32 */
-	uint32_t max_write;	 /* bytes of payload, 4096 … max_pages_limit pages; default 1 MiB */
+	uint32_t workers;     /* threads; default: one for each possible CPU */
+	uint32_t queue_depth; /* requests in flight for each CPU's queue; default 32 */
+	uint32_t max_write;   /* bytes of payload, 4096 … max_pages_limit pages; default 1 MiB */
 	uint32_t max_readahead;	 /* bytes; default: what the kernel offers */
 	uint32_t max_background; /* default: queues * queue_depth */
 	uint32_t time_gran;	 /* nanoseconds of file times; default 1 */
-	uint32_t request_timeout; /* seconds after which the kernel gives the connection up; default none */
+	uint32_t
+		request_timeout; /* seconds after which the kernel gives the connection up; default none */
 	uint32_t max_stack_depth; /* with passthrough: 1 or 2; default 1 */
-	bool no_pin;		 /* leave workers to the scheduler */
-	bool timing;		 /* measure latencies for fractal_worker_stats() */
-	uint64_t caps_on;	 /* capability bits to ask for beyond the defaults */
-	uint64_t caps_off;	 /* … and to leave out */
-	double entry_ttl;	 /* seconds the kernel may cache names; default of entry replies */
-	double attr_ttl;	 /* seconds the kernel may cache attributes */
-	double negative_ttl;	 /* seconds the kernel may cache that a name does not exist; 0: not at all */
+	bool no_pin;		  /* leave workers to the scheduler */
+	bool timing;		  /* measure latencies for fractal_worker_stats() */
+	uint64_t caps_on;	  /* capability bits to ask for beyond the defaults */
+	uint64_t caps_off;	  /* … and to leave out */
+	double entry_ttl;	  /* seconds the kernel may cache names; default of entry replies */
+	double attr_ttl;	  /* seconds the kernel may cache attributes */
+	double negative_ttl; /* seconds the kernel may cache that a name does not exist; 0: not at all */
 
 	/** Messages; default: dropped. @text is one line without newline. */
 	void (*log)(enum fractal_log_level level, const char *text, void *user);
@@ -350,7 +363,8 @@ struct fractal_config {
 };
 
 /** Makes a session. -EINVAL: a setting is out of range (logged). */
-FRACTAL_API int fractal_session_new(struct fractal_session **session, const struct fractal_config *config);
+FRACTAL_API int fractal_session_new(struct fractal_session **session,
+				    const struct fractal_config *config);
 
 /**
  * Mounts on an existing directory: mount(2) as root, fusermount3(1) otherwise; clears a dead mount found there.

@@ -12,9 +12,15 @@
 #include <unistd.h>
 
 #define CAP_BIT(name) (1ull << FRACTAL_CAP_##name)
-#define OLDEST_MINOR 31 /* Linux 5.4 */
+#define OLDEST_MINOR  31 /* Linux 5.4 */
 
-enum cap_default { ON, OFF, CORE, OP, NEVER };
+enum cap_default {
+	ON,
+	OFF,
+	CORE,
+	OP,
+	NEVER
+};
 
 static const struct cap_row {
 	const char *option;
@@ -75,7 +81,8 @@ int init_read(struct fractal_session *s)
 		struct fractal_in_header in;
 		uint8_t body[FRACTAL_MIN_READ_BUFFER];
 	} buf;
-	struct pollfd p[2] = { { .fd = s->mnt.fd, .events = POLLIN }, { .fd = s->control_fd, .events = POLLIN } };
+	struct pollfd p[2] = { { .fd = s->mnt.fd, .events = POLLIN },
+			       { .fd = s->control_fd, .events = POLLIN } };
 	ssize_t n;
 
 	do {
@@ -94,9 +101,11 @@ int init_read(struct fractal_session *s)
 	s->init_unique = buf.in.unique;
 	memset(&s->init_in, 0, sizeof(s->init_in));
 	n -= (ssize_t)sizeof(buf.in);
-	memcpy(&s->init_in, buf.body, (size_t)n < sizeof(s->init_in) ? (size_t)n : sizeof(s->init_in));
+	memcpy(&s->init_in, buf.body,
+	       (size_t)n < sizeof(s->init_in) ? (size_t)n : sizeof(s->init_in));
 	if (s->init_in.major != FRACTAL_KERNEL_VERSION || s->init_in.minor < OLDEST_MINOR) {
-		session_log(s, FRACTAL_LOG_ERROR, "the kernel speaks FUSE %u.%u; 7.%d (Linux 5.4) or newer is needed",
+		session_log(s, FRACTAL_LOG_ERROR,
+			    "the kernel speaks FUSE %u.%u; 7.%d (Linux 5.4) or newer is needed",
 			    s->init_in.major, s->init_in.minor, OLDEST_MINOR);
 		return -EPROTONOSUPPORT;
 	}
@@ -116,7 +125,8 @@ void init_negotiate(struct fractal_session *s)
 	if (c->offered & CAP_BIT(INIT_EXT))
 		c->offered |= (uint64_t)in->flags2 << 32;
 	c->wanted = wanted_caps(&s->cfg) & c->offered;
-	c->max_readahead = readahead && readahead < in->max_readahead ? readahead : in->max_readahead;
+	c->max_readahead = readahead && readahead < in->max_readahead ? readahead
+								      : in->max_readahead;
 	c->max_background = s->cfg.max_background;
 	c->congestion_threshold = s->cfg.max_background - s->cfg.max_background / 4;
 	c->max_write = s->cfg.max_write;
@@ -172,7 +182,8 @@ int init_reply(struct fractal_session *s, bool over_uring)
 	reply.o.time_gran = c->time_gran;
 	reply.o.max_pages = (uint16_t)c->max_pages;
 	reply.o.max_stack_depth = flags & CAP_BIT(PASSTHROUGH) ? c->max_stack_depth : 0;
-	reply.o.request_timeout = flags & CAP_BIT(REQUEST_TIMEOUT) ? (uint16_t)c->request_timeout : 0;
+	reply.o.request_timeout = flags & CAP_BIT(REQUEST_TIMEOUT) ? (uint16_t)c->request_timeout
+								   : 0;
 	if (write(s->mnt.fd, &reply, sizeof(reply)) < 0)
 		return -errno;
 	return 0;

@@ -39,7 +39,10 @@ enum entry_state {
 	ENTRY_ANSWERED, /* the reply is written, not yet committed */
 };
 
-enum entry_mail { MAIL_REQUEST, MAIL_REPLY };
+enum entry_mail {
+	MAIL_REQUEST,
+	MAIL_REPLY
+};
 
 /* Header part of an entry's memory: the ring's header and room for two names, before the page-aligned payload. */
 struct entry_area {
@@ -59,8 +62,8 @@ struct entry {
 	struct entry *next;	      /* in the inbox or the ready list */
 	uint64_t arrived_ns;
 	int mail;
-	int dev_fd; /* classic: where the reply is written; -1: a ring entry */
-	int error;  /* the reply's -errno */
+	int dev_fd;	  /* classic: where the reply is written; -1: a ring entry */
+	int error;	  /* the reply's -errno */
 	uint32_t out_len; /* the reply's payload, bytes */
 	uint32_t touched; /* payload bytes that may be resident */
 	uint16_t qid;
@@ -142,8 +145,8 @@ ssize_t dev_read(struct fractal_worker *w, int fd, struct entry *e);
 void dev_look_ahead(struct fractal_worker *w);
 
 /* request.c */
-int request_decode(struct entry *e, const struct fractal_in_header *in, const void *op_in, uint32_t op_in_len,
-		   uint8_t *payload, uint32_t payload_len);
+int request_decode(struct entry *e, const struct fractal_in_header *in, const void *op_in,
+		   uint32_t op_in_len, uint8_t *payload, uint32_t payload_len);
 
 /* reply.c */
 void reply_prepare(struct entry *e, const struct op_info *op);
@@ -177,8 +180,8 @@ struct fractal_session {
 	uint32_t payload_cap;
 	uid_t uid;
 	gid_t gid;
-	int control_fd; /* eventfd: stops asked for */
-	int done_fd;	/* eventfd: a worker or the unmount thread has news */
+	int control_fd;	      /* eventfd: stops asked for */
+	int done_fd;	      /* eventfd: a worker or the unmount thread has news */
 	_Atomic bool aborted; /* the connection ended by an abort */
 	_Atomic bool quit;    /* workers: leave, whatever is open */
 	_Atomic enum fractal_transport transport;
@@ -207,8 +210,8 @@ struct fractal_session {
 };
 
 /* log.c */
-void session_log(const struct fractal_session *s, enum fractal_log_level level, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+void session_log(const struct fractal_session *s, enum fractal_log_level level, const char *fmt,
+		 ...) __attribute__((format(printf, 3, 4)));
 
 /* init.c */
 int init_read(struct fractal_session *s);

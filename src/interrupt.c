@@ -79,7 +79,8 @@ bool fractal_interrupted(const struct fractal_request *req)
 	struct fractal_worker *w = req->worker;
 
 	/* Over /dev/fuse a worker that never returns to its loop has to look for the interrupt itself. */
-	if (atomic_load(&e->interrupted) != req->id && worker_self == w && w->tr->id == FRACTAL_TRANSPORT_DEV)
+	if (atomic_load(&e->interrupted) != req->id && worker_self == w &&
+	    w->tr->id == FRACTAL_TRANSPORT_DEV)
 		dev_look_ahead(w);
 	return atomic_load(&e->interrupted) == req->id;
 }

@@ -4,7 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void session_log(const struct fractal_session *s, enum fractal_log_level level, const char *fmt, ...)
+void session_log(const struct fractal_session *s, enum fractal_log_level level, const char *fmt,
+		 ...)
 {
 	char text[1024];
 	va_list ap;
@@ -15,4 +16,10 @@ void session_log(const struct fractal_session *s, enum fractal_log_level level, 
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	s->sink.log(level, text, s->sink.user);
+}
+
+void fractal_session_log(const struct fractal_session *s, enum fractal_log_level level,
+			 const char *text)
+{
+	session_log(s, level, "%s", text);
 }

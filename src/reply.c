@@ -62,7 +62,8 @@ void reply_prepare(struct entry *e, const struct op_info *op)
 		req->out->lk.lk = req->arg->lk.lk;
 		break;
 	case FRACTAL_REPLY_DATA:
-		req->reply_cap = req->opcode == FRACTAL_OP_READ ? req->arg->read.size : s->page_size - 1;
+		req->reply_cap = req->opcode == FRACTAL_OP_READ ? req->arg->read.size
+								: s->page_size - 1;
 		break;
 	case FRACTAL_REPLY_DIRENTS:
 		req->reply_cap = req->arg->read.size;
@@ -151,8 +152,9 @@ static int finish(struct entry *e, uint32_t result)
 		if (!out->entry.nodeid)
 			return finish_negative(e, &out->entry);
 		finish_attr(&out->entry.attr, out->entry.nodeid);
-		return fractal_op_reply_kind(req->opcode) == FRACTAL_REPLY_ENTRY ? (int)sizeof(out->entry) :
-										    (int)sizeof(out->create);
+		return fractal_op_reply_kind(req->opcode) == FRACTAL_REPLY_ENTRY
+			       ? (int)sizeof(out->entry)
+			       : (int)sizeof(out->create);
 	case FRACTAL_REPLY_ATTR:
 		finish_attr(&out->attr.attr, req->nodeid);
 		return sizeof(out->attr);
@@ -195,7 +197,8 @@ static int check_result(const struct fractal_request *req, int result)
 {
 	if (result < -FRACTAL_MAX_ERRNO)
 		return -EPROTO;
-	if (req->opcode == FRACTAL_OP_WRITE && result > 0 && (uint32_t)result > req->arg->write.size)
+	if (req->opcode == FRACTAL_OP_WRITE && result > 0 &&
+	    (uint32_t)result > req->arg->write.size)
 		return -EPROTO;
 	return result;
 }
@@ -215,8 +218,10 @@ int fractal_reply(struct fractal_request *req, int result)
 	else if (len >= 0)
 		len = finish(e, (uint32_t)len);
 	if (len == -EPROTO && result != -EPROTO) {
-		session_log(w->s, FRACTAL_LOG_ERROR, "%s of inode %llu: result %d does not fit the request; the caller gets EIO",
-			    fractal_op_name(req->opcode), (unsigned long long)req->nodeid, result);
+		session_log(
+			w->s, FRACTAL_LOG_ERROR,
+			"%s of inode %llu: result %d does not fit the request; the caller gets EIO",
+			fractal_op_name(req->opcode), (unsigned long long)req->nodeid, result);
 		rc = -EINVAL;
 		len = -EIO;
 	}

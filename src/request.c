@@ -11,18 +11,19 @@
 
 #define NONE 0
 #define DATA 1
-struct fractal_none_in {};
+struct fractal_none_in {
+};
 
 static const struct op_info ops[FRACTAL_OP_COUNT] = {
-#define FRACTAL_OP(NAME, op, opcode, in, nnames, with_data, kind, errno_, minor, doc)                        \
-	[opcode] = {                                                                                         \
-		.name = #op,                                                                                 \
-		.in_size = sizeof(struct fractal_##in##_in),                                                 \
-		.names = nnames,                                                                             \
-		.data = with_data,                                                                           \
-		.reply = FRACTAL_REPLY_##kind,                                                               \
-		.err = errno_,                                                                               \
-		.handler = offsetof(struct fractal_handlers, op),                                            \
+#define FRACTAL_OP(NAME, op, opcode, in, nnames, with_data, kind, errno_, minor, doc) \
+	[opcode] = {                                                                  \
+		.name = #op,                                                          \
+		.in_size = sizeof(struct fractal_##in##_in),                          \
+		.names = nnames,                                                      \
+		.data = with_data,                                                    \
+		.reply = FRACTAL_REPLY_##kind,                                        \
+		.err = errno_,                                                        \
+		.handler = offsetof(struct fractal_handlers, op),                     \
 	},
 #include "ops.def"
 #undef FRACTAL_OP
@@ -57,7 +58,8 @@ int fractal_op_default(uint32_t opcode)
 }
 
 /* Copies one name out of the payload. Returns the bytes it took with its NUL, or -EPROTO. */
-static int take_name(char *to, const uint8_t *from, uint32_t len, const char **name, uint32_t *name_len)
+static int take_name(char *to, const uint8_t *from, uint32_t len, const char **name,
+		     uint32_t *name_len)
 {
 	const uint8_t *end = memchr(from, 0, len < FRACTAL_NAME_MAX ? len : FRACTAL_NAME_MAX);
 
@@ -128,7 +130,8 @@ static int take_names_and_data(struct entry *e, const struct op_info *op, uint8_
 static void clear_request(struct fractal_request *req)
 {
 	req->name = req->name2 = NULL;
-	req->data = req->ext = NULL;
+	req->data = NULL;
+	req->ext = NULL;
 	req->name_len = req->name2_len = req->data_len = req->ext_len = 0;
 	req->reply_cap = req->reply_len = 0;
 	req->user = NULL;
@@ -138,8 +141,8 @@ static void clear_request(struct fractal_request *req)
  * Fills e->req. @op_in may already lie in e->area->hdr.op_in. 0; -ENOSYS for an unknown opcode; -EPROTO for
  * a request that contradicts itself.
  */
-int request_decode(struct entry *e, const struct fractal_in_header *in, const void *op_in, uint32_t op_in_len,
-		   uint8_t *payload, uint32_t payload_len)
+int request_decode(struct entry *e, const struct fractal_in_header *in, const void *op_in,
+		   uint32_t op_in_len, uint8_t *payload, uint32_t payload_len)
 {
 	const struct op_info *op = op_lookup(in->opcode);
 	struct fractal_request *req = &e->req;
@@ -221,7 +224,8 @@ int fractal_request_groups(const struct fractal_request *req, uint32_t *groups, 
  * The security extension carries its own header in place of ext_header: {size, nr_secctx}, whose count lies
  * where the type would be and is at most FRACTAL_EXT_MAX_SECCTX.
  */
-int fractal_request_secctx(const struct fractal_request *req, int index, const char **name, const uint8_t **value)
+int fractal_request_secctx(const struct fractal_request *req, int index, const char **name,
+			   const uint8_t **value)
 {
 	uint32_t len;
 	const uint8_t *p = find_ext(req, 0, &len), *end;

@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEFAULT_DEPTH 32
-#define DEFAULT_MAX_WRITE (1u << 20)
+#define DEFAULT_DEPTH	   32
+#define DEFAULT_MAX_WRITE  (1u << 20)
 #define FALLBACK_MAX_PAGES 256
 
 const char *fractal_version(void)
@@ -58,11 +58,13 @@ static uint32_t max_pages_limit(void)
 	return n ? n : FALLBACK_MAX_PAGES;
 }
 
-static int check_range(struct fractal_session *s, const char *name, uint32_t value, uint32_t min, uint32_t max)
+static int check_range(struct fractal_session *s, const char *name, uint32_t value, uint32_t min,
+		       uint32_t max)
 {
 	if (value >= min && value <= max)
 		return 0;
-	session_log(s, FRACTAL_LOG_ERROR, "%s=%u is out of range: choose %u to %u", name, value, min, max);
+	session_log(s, FRACTAL_LOG_ERROR, "%s=%u is out of range: choose %u to %u", name, value,
+		    min, max);
 	return -EINVAL;
 }
 
@@ -79,7 +81,9 @@ static int settle_numbers(struct fractal_session *s)
 	if (!c->workers || c->workers > s->queues)
 		c->workers = s->queues;
 	if (!c->max_background)
-		c->max_background = s->queues * c->queue_depth > UINT16_MAX ? UINT16_MAX : s->queues * c->queue_depth;
+		c->max_background = s->queues * c->queue_depth > UINT16_MAX
+					    ? UINT16_MAX
+					    : s->queues * c->queue_depth;
 	if (!c->time_gran)
 		c->time_gran = 1;
 	if (!c->max_stack_depth)
@@ -152,7 +156,8 @@ static int make_workers(struct fractal_session *s)
 		int rc = worker_init(&s->workers[i], s, (int)i);
 
 		if (rc) {
-			session_log(s, FRACTAL_LOG_ERROR, "memory for worker %u: %s; lower queue_depth or max_write", i,
+			session_log(s, FRACTAL_LOG_ERROR,
+				    "memory for worker %u: %s; lower queue_depth or max_write", i,
 				    strerror(-rc));
 			return rc;
 		}
@@ -168,7 +173,8 @@ static int fill_session(struct fractal_session *s)
 		rc = settle_numbers(s);
 	if (rc)
 		return rc;
-	s->payload_cap = s->cfg.max_write > FRACTAL_MIN_READ_BUFFER ? s->cfg.max_write : FRACTAL_MIN_READ_BUFFER;
+	s->payload_cap = s->cfg.max_write > FRACTAL_MIN_READ_BUFFER ? s->cfg.max_write
+								    : FRACTAL_MIN_READ_BUFFER;
 	s->payload_cap = (s->payload_cap + s->page_size - 1) / s->page_size * s->page_size;
 	s->control_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -303,7 +309,8 @@ static int start_workers(struct fractal_session *s)
 		int rc = pthread_create(&w->thread, NULL, worker_main, w);
 
 		if (rc) {
-			session_log(s, FRACTAL_LOG_ERROR, "starting worker %u: %s", i, strerror(rc));
+			session_log(s, FRACTAL_LOG_ERROR, "starting worker %u: %s", i,
+				    strerror(rc));
 			return -rc;
 		}
 		w->thread_started = true;
@@ -322,18 +329,20 @@ static int why_not_uring(struct fractal_session *s)
 		int rc = s->workers[i].start_error;
 
 		if (rc == -EPERM || rc == -ENOSYS)
-			snprintf(s->reason, sizeof(s->reason),
-				 "io_uring is not allowed here (sysctl kernel.io_uring_disabled=0 allows it)");
+			snprintf(
+				s->reason, sizeof(s->reason),
+				"io_uring is not allowed here (sysctl kernel.io_uring_disabled=0 allows it)");
 		else if (rc)
 			snprintf(s->reason, sizeof(s->reason), "io_uring_setup: %s", strerror(-rc));
 		if (rc)
 			return rc;
 	}
 	if (!(s->conn.offered & 1ull << FRACTAL_CAP_OVER_IO_URING)) {
-		snprintf(s->reason, sizeof(s->reason), "%s",
-			 s->conn.proto_minor < 42 ?
-				 "this kernel has no FUSE over io_uring (Linux 6.14 or newer has)" :
-				 "FUSE over io_uring is off (as root: echo Y > /sys/module/fuse/parameters/enable_uring)");
+		snprintf(
+			s->reason, sizeof(s->reason), "%s",
+			s->conn.proto_minor < 42
+				? "this kernel has no FUSE over io_uring (Linux 6.14 or newer has)"
+				: "FUSE over io_uring is off (as root: echo Y > /sys/module/fuse/parameters/enable_uring)");
 		return -EOPNOTSUPP;
 	}
 	snprintf(s->reason, sizeof(s->reason), "the kernel offers it");
@@ -382,9 +391,11 @@ static int after_registering(struct fractal_session *s)
 
 		if (!rc)
 			continue;
-		snprintf(s->reason, sizeof(s->reason), "the kernel refused to register a ring: %s", strerror(-rc));
+		snprintf(s->reason, sizeof(s->reason), "the kernel refused to register a ring: %s",
+			 strerror(-rc));
 		if (s->cfg.transport == FRACTAL_TRANSPORT_URING) {
-			session_log(s, FRACTAL_LOG_ERROR, "transport=uring cannot be had: %s", s->reason);
+			session_log(s, FRACTAL_LOG_ERROR, "transport=uring cannot be had: %s",
+				    s->reason);
 			return rc;
 		}
 		atomic_store(&s->transport, FRACTAL_TRANSPORT_DEV);

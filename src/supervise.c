@@ -13,12 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_NS 10000000000ull
-#define LAST_WAIT_NS 1000000000ull
-#define BUSY_TRIES 20
+#define PATIENCE_NS   10000000000ull
+#define LAST_WAIT_NS  1000000000ull
+#define BUSY_TRIES    20
 #define BUSY_PAUSE_US 50000
-#define TICK_MS 100
-#define QUIET_TICKS 5
+#define TICK_MS	      100
+#define QUIET_TICKS   5
 
 struct supervisor {
 	struct fractal_session *s;
@@ -114,7 +114,8 @@ static void *unmount_main(void *arg)
 		rc = mount_detach(&v->s->mnt, false);
 	}
 	if (rc) {
-		session_log(v->s, FRACTAL_LOG_WARN, "%s is busy: detached, it ends when nothing is under way",
+		session_log(v->s, FRACTAL_LOG_WARN,
+			    "%s is busy: detached, it ends when nothing is under way",
 			    v->s->mnt.mountpoint);
 		mount_detach(&v->s->mnt, true);
 		atomic_store(&v->lazy, true);
@@ -139,9 +140,11 @@ static void name_stuck_handlers(struct fractal_session *s)
 
 		if (atomic_load(&w->ended) || !e)
 			continue;
-		session_log(s, FRACTAL_LOG_ERROR, "worker %u: handler %s of inode %llu%s%s did not return; its caller gets an error", i,
-			    fractal_op_name(e->req.opcode), (unsigned long long)e->req.nodeid, e->req.name ? ", name " : "",
-			    e->req.name ? e->req.name : "");
+		session_log(
+			s, FRACTAL_LOG_ERROR,
+			"worker %u: handler %s of inode %llu%s%s did not return; its caller gets an error",
+			i, fractal_op_name(e->req.opcode), (unsigned long long)e->req.nodeid,
+			e->req.name ? ", name " : "", e->req.name ? e->req.name : "");
 	}
 }
 
@@ -198,7 +201,8 @@ static int supervise(struct supervisor *v)
 	}
 	/* An unmount takes the mount away; an abort leaves it behind, answering nobody. */
 	if (!v->stops && (s->aborted || mount_is_attached(&s->mnt))) {
-		session_log(s, FRACTAL_LOG_ERROR, "the connection of %s was aborted", s->mnt.mountpoint);
+		session_log(s, FRACTAL_LOG_ERROR, "the connection of %s was aborted",
+			    s->mnt.mountpoint);
 		return -ECONNABORTED;
 	}
 	return 0;

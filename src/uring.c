@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define TAG_COMPLETION 1u
-#define SPARE_SQES 64u
+#define SPARE_SQES     64u
 
 static void *tag(struct completion *c)
 {
@@ -78,8 +78,8 @@ int uring_setup(struct fractal_worker *w)
 	uint32_t n = w->ring_entries + SPARE_SQES;
 	struct io_uring_params p = {
 		.flags = IORING_SETUP_SQE128 | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
-			 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-			 IORING_SETUP_CLAMP,
+			 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CLAMP,
 		.cq_entries = n * 2,
 	};
 	int rc = io_uring_queue_init_params(n, &w->ring, &p);
@@ -134,7 +134,8 @@ static void entry_ended(struct fractal_worker *w, struct entry *e, int res)
 	if (res == -ECONNABORTED)
 		atomic_store(&w->s->aborted, true);
 	else if (res != -ENOTCONN && res != -ECANCELED)
-		session_log(w->s, FRACTAL_LOG_ERROR, "queue %u: the kernel refused an entry: %s", e->qid, strerror(-res));
+		session_log(w->s, FRACTAL_LOG_ERROR, "queue %u: the kernel refused an entry: %s",
+			    e->qid, strerror(-res));
 	if (w->ring_live > 0 && --w->ring_live == 0)
 		w->finished = true;
 }
@@ -142,7 +143,9 @@ static void entry_ended(struct fractal_worker *w, struct entry *e, int res)
 static void send_reply(struct fractal_worker *w, struct entry *e, int error, uint32_t len)
 {
 	struct fractal_uring_req_header *hdr = &e->area->hdr;
-	struct fractal_out_header out = { .len = (uint32_t)sizeof(out) + len, .error = error, .unique = e->req.id };
+	struct fractal_out_header out = { .len = (uint32_t)sizeof(out) + len,
+					  .error = error,
+					  .unique = e->req.id };
 
 	memcpy(hdr->in_out, &out, sizeof(out));
 	hdr->ring_ent_in_out.payload_sz = len;
@@ -166,7 +169,8 @@ static bool arrived(struct fractal_worker *w, struct entry *e)
 		rc = request_decode(e, &in, hdr->op_in, body - payload, e->payload, payload);
 	if (rc) {
 		if (rc == -EPROTO)
-			session_log(w->s, FRACTAL_LOG_ERROR, "malformed %s request of %u bytes refused",
+			session_log(w->s, FRACTAL_LOG_ERROR,
+				    "malformed %s request of %u bytes refused",
 				    fractal_op_name(in.opcode), in.len);
 		e->req.id = in.unique;
 		send_reply(w, e, rc == -EPROTO ? -EIO : rc, 0);
@@ -196,7 +200,8 @@ static struct entry *uring_next(struct fractal_worker *w)
 		flags = cqe->flags;
 		io_uring_cq_advance(&w->ring, 1);
 		if (data & TAG_COMPLETION) {
-			struct completion *c = (struct completion *)(uintptr_t)(data & ~(uint64_t)TAG_COMPLETION);
+			struct completion *c =
+				(struct completion *)(uintptr_t)(data & ~(uint64_t)TAG_COMPLETION);
 
 			c->fn(w, c, res, flags);
 		} else {
@@ -229,7 +234,8 @@ static bool uring_flush(struct fractal_worker *w)
 
 static bool uring_wait(struct fractal_worker *w, int timeout_ms)
 {
-	struct __kernel_timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000LL };
+	struct __kernel_timespec ts = { .tv_sec = timeout_ms / 1000,
+					.tv_nsec = timeout_ms % 1000 * 1000000LL };
 	struct io_uring_cqe *cqe;
 
 	if (timeout_ms < 0)

@@ -13,8 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define TRIM_MS 2000
-#define TRIM_LOOPS 1024u
+#define TRIM_MS	     2000
+#define TRIM_LOOPS   1024u
 #define SIDE_ENTRIES 64u /* worker 0: forgets and early requests read by the session's thread */
 
 _Thread_local struct fractal_worker *worker_self;
@@ -38,6 +38,7 @@ static void init_entry(struct fractal_worker *w, uint32_t i, uint8_t *at, size_t
 	e->qid = (uint16_t)(w->first_queue + i / w->s->cfg.queue_depth);
 	e->req.worker = w;
 	e->req.slot = i;
+	e->req.out = (union fractal_out *)e->payload;
 	e->req.arg = (const union fractal_in *)e->area->hdr.op_in;
 }
 
@@ -54,7 +55,8 @@ static int map_entries(struct fractal_worker *w)
 		return -ENOMEM;
 	memset(w->entries, 0, n * sizeof(*w->entries));
 	w->area_size = n * each;
-	w->area = mmap(NULL, w->area_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	w->area = mmap(NULL, w->area_size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (w->area == MAP_FAILED) {
 		w->area = NULL;
 		return -errno;
@@ -77,7 +79,8 @@ int worker_init(struct fractal_worker *w, struct fractal_session *s, int id)
 	w->ready_tail = &w->ready_head;
 	w->first_queue = (uint32_t)id * q / n;
 	w->queues = ((uint32_t)id + 1) * q / n - w->first_queue;
-	w->dev_entries = id == 0 && s->cfg.queue_depth < SIDE_ENTRIES ? SIDE_ENTRIES : s->cfg.queue_depth;
+	w->dev_entries = id == 0 && s->cfg.queue_depth < SIDE_ENTRIES ? SIDE_ENTRIES
+								      : s->cfg.queue_depth;
 	if (s->cfg.transport != FRACTAL_TRANSPORT_DEV)
 		w->ring_entries = w->queues * s->cfg.queue_depth;
 	w->tr = &uring_transport;
@@ -116,7 +119,8 @@ static void trim(struct fractal_worker *w, bool all)
 		if (e->touched <= page)
 			continue;
 		if ((all || !e->used) && atomic_load(&e->state) == ENTRY_FREE) {
-			madvise(e->payload + page, round_up(e->touched - page, page), MADV_DONTNEED);
+			madvise(e->payload + page, round_up(e->touched - page, page),
+				MADV_DONTNEED);
 			e->touched = (uint32_t)page;
 		} else {
 			w->warm++;
@@ -164,7 +168,8 @@ void fractal_worker_wake(struct fractal_worker *w)
 	uint64_t one = 1;
 
 	if (!atomic_exchange(&w->wake_pending, true) && write(w->wake_fd, &one, sizeof(one)) < 0)
-		session_log(w->s, FRACTAL_LOG_ERROR, "waking worker %d: %s", w->id, strerror(errno));
+		session_log(w->s, FRACTAL_LOG_ERROR, "waking worker %d: %s", w->id,
+			    strerror(errno));
 }
 
 /* Empties the inbox, oldest first: replies are committed, requests wait on the ready list. */
@@ -283,7 +288,8 @@ static int serve(struct fractal_worker *w)
 		rc = follow_transport(w);
 		if (rc)
 			return rc;
-		if (!w->tr->flush(w) && !atomic_load(&w->inbox) && !w->tr->wait(w, w->warm ? TRIM_MS : -1))
+		if (!w->tr->flush(w) && !atomic_load(&w->inbox) &&
+		    !w->tr->wait(w, w->warm ? TRIM_MS : -1))
 			trim(w, true);
 		atomic_fetch_add_explicit(&w->rounds, 1, memory_order_relaxed);
 		rc = cfg->serve ? cfg->serve(w, cfg->user) : dispatch_serve(w, cfg->user);

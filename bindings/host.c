@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * host.c - see host.h. Owns the Lua states of a mount and is the session's set of hooks.
+ *
+ * The first state is made while the command still parses options. With per-worker states every other worker makes its
+ * own on its thread, when it starts.
+ */
+#include "host.h"
+#include "state.h"
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct host {
+	char *script;
+	char *name;
+	struct log_sink sink;
+	struct state first;
+	bool per_worker;
+	struct host_word *settings, *options, *given;
+	size_t nsettings, noptions, ngiven;
+	struct lane_slot *slots; /* one for each worker, made at INIT */
+	bool initialised;
+};
+
+/* One worker's part: its lane, and its state where states are not shared. */
+struct lane_slot {
+	struct state own;
+	struct lane lane;
+	bool open;
+};
+
+/* ---- words ---- */
+
+static void free_words(struct host_word *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free((char *)words[i].name);
+		free((char *)words[i].value);
+	}
+	free(words);
+}
+
+static int set_word(struct host_word *word, const char *name, const char *value)
+{
+	word->name = strdup(name);
+	word->value = value ? strdup(value) : NULL;
+	return word->name && (word->value || !value) ? 0 : -ENOMEM;
+}
+
+/* Reads what fractal.runtime's @function returns: a flat list name, value or false, name … */
+static int fetch_words(struct host *host, const char *function, struct host_word **words,
+		       size_t *count)
+{
+	lua_State *L = host->first.L;
+	size_t n;
+
+	if (state_call(&host->first, function, 0, 1))
+		return -EINVAL;
+	n = lua_objlen(L, -1) / 2;
+	*words = calloc(n + 1, sizeof(**words));
+	for (size_t i = 0; *words && i < n; i++) {
+		lua_rawgeti(L, -1, (int)(i * 2 + 1));
+		lua_rawgeti(L, -2, (int)(i * 2 + 2));
+		if (set_word(&(*words)[i], lua_tostring(L, -2),
+			     lua_isstring(L, -1) ? lua_tostring(L, -1) : NULL))
+			return -ENOMEM;
+		lua_pop(L, 2);
+		*count = i + 1;
+	}
+	lua_pop(L, 1);
+	return *words ? 0 : -ENOMEM;
+}
+
+const struct host_word *host_settings(struct host *host, size_t *count)
+{
+	*count = host->nsettings;
+	return host->settings;
+}
+
+const struct host_word *host_script_options(struct host *host, size_t *count)
+{
+	*count = host->noptions;
+	return host->options;
+}
+
+static int give_option(struct state *state, const struct host_word *word)
+{
+	lua_pushstring(state->L, word->name);
+	if (word->value)
+		lua_pushstring(state->L, word->value);
+	else
+		lua_pushboolean(state->L, 1);
+	return state_call(state, "set_option", 2, 0);
+}
+
+int host_set_option(struct host *host, const char *name, const char *value)
+{
+	for (size_t i = 0; i < host->noptions; i++) {
+		struct host_word *more;
+
+		if (strcmp(host->options[i].name, name) != 0)
+			continue;
+		more = realloc(host->given, (host->ngiven + 1) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		host->given = more;
+		if (set_word(&host->given[host->ngiven++], name, value))
+			return -ENOMEM;
+		return give_option(&host->first, &host->given[host->ngiven - 1]);
+	}
+	return -ENOENT;
+}
+
+int host_set_state(struct host *host, const char *state)
+{
+	if (strcmp(state, "single") != 0 && strcmp(state, "per-worker") != 0)
+		return -EINVAL;
+	host->per_worker = !strcmp(state, "per-worker");
+	return 0;
+}
+
+const char *host_name(const struct host *host)
+{
+	return host->name;
+}
+
+int host_states(const struct host *host, int workers)
+{
+	return host->per_worker ? workers : 1;
+}
+
+/* ---- loading ---- */
+
+static char *name_of_script(const char *script)
+{
+	const char *base = strrchr(script, '/');
+	char *name = strdup(base ? base + 1 : script);
+	size_t n = name ? strlen(name) : 0;
+
+	if (n > 4 && !strcmp(name + n - 4, ".lua"))
+		name[n - 4] = 0;
+	return name;
+}
+
+static int read_script(struct host *host)
+{
+	int rc = state_open(&host->first, host->script, host->sink);
+
+	if (!rc)
+		rc = fetch_words(host, "settings", &host->settings, &host->nsettings);
+	if (!rc)
+		rc = fetch_words(host, "options", &host->options, &host->noptions);
+	for (size_t i = 0; !rc && i < host->nsettings; i++)
+		if (!strcmp(host->settings[i].name, "fsname")) {
+			free(host->name);
+			host->name = strdup(host->settings[i].value);
+		}
+	return rc;
+}
+
+int host_load(struct host **out, const char *script, struct log_sink sink)
+{
+	struct host *host = calloc(1, sizeof(*host));
+	int rc;
+
+	*out = NULL;
+	if (!host)
+		return -ENOMEM;
+	host->sink = sink;
+	host->script = strdup(script);
+	host->name = name_of_script(script);
+	rc = host->script && host->name ? read_script(host) : -ENOMEM;
+	if (rc) {
+		host_free(host);
+		return rc;
+	}
+	*out = host;
+	return 0;
+}
+
+void host_free(struct host *host)
+{
+	if (!host)
+		return;
+	if (host->initialised)
+		state_call(&host->first, "destroy", 0, 0);
+	state_close(&host->first);
+	free_words(host->settings, host->nsettings);
+	free_words(host->options, host->noptions);
+	free_words(host->given, host->ngiven);
+	free(host->slots);
+	free(host->script);
+	free(host->name);
+	free(host);
+}
+
+int host_check(struct host *host, FILE *out)
+{
+	int bad;
+
+	if (state_call(&host->first, "check", 0, 2))
+		return 1;
+	fputs(lua_tostring(host->first.L, -2), out);
+	bad = lua_toboolean(host->first.L, -1);
+	lua_pop(host->first.L, 2);
+	return bad;
+}
+
+/* ---- hooks ---- */
+
+/* Runs fs.init(conn) in a state. */
+static int init_state(struct state *state, struct fractal_session *session,
+		      struct fractal_conn *conn)
+{
+	int rc;
+
+	state_enter(state);
+	lua_pushlightuserdata(state->L, session);
+	lua_pushlightuserdata(state->L, conn);
+	rc = state_call(state, "init", 2, 1);
+	if (!rc) {
+		rc = lua_isnumber(state->L, -1) ? -(int)lua_tointeger(state->L, -1) : 0;
+		lua_pop(state->L, 1);
+	}
+	state_leave(state);
+	return rc;
+}
+
+static int hook_init(struct fractal_session *session, struct fractal_conn *conn, void *user)
+{
+	struct host *host = user;
+	int rc, workers = fractal_session_workers(session);
+
+	host->slots = calloc((size_t)workers, sizeof(*host->slots));
+	if (!host->slots)
+		return -ENOMEM;
+	host->first.shared = !host->per_worker && workers > 1;
+	rc = init_state(&host->first, session, conn);
+	host->initialised = !rc;
+	return rc;
+}
+
+/* The state a worker runs in; its own one is loaded and initialised here. */
+static int open_state(struct host *host, struct lane_slot *slot, struct fractal_worker *worker)
+{
+	struct fractal_session *session = fractal_worker_session(worker);
+	struct fractal_conn conn = *fractal_session_conn(session);
+	int rc = state_open(&slot->own, host->script, host->sink);
+
+	for (size_t i = 0; !rc && i < host->ngiven; i++)
+		rc = give_option(&slot->own, &host->given[i]);
+	return rc ? rc : init_state(&slot->own, session, &conn);
+}
+
+static int hook_worker_start(struct fractal_worker *worker, void *user)
+{
+	struct host *host = user;
+	struct lane_slot *slot = &host->slots[fractal_worker_id(worker)];
+	struct state *state = &host->first;
+	int rc = 0;
+
+	if (host->per_worker && fractal_worker_id(worker) > 0) {
+		state = &slot->own;
+		rc = open_state(host, slot, worker);
+	}
+	if (rc)
+		return rc;
+	state_enter(state);
+	rc = lane_open(&slot->lane, state, worker);
+	state_leave(state);
+	slot->open = !rc;
+	fractal_worker_set_user(worker, &slot->lane);
+	return rc;
+}
+
+static void hook_worker_stop(struct fractal_worker *worker, void *user)
+{
+	struct host *host = user;
+	struct lane_slot *slot = &host->slots[fractal_worker_id(worker)];
+
+	if (slot->open) {
+		state_enter(slot->lane.state);
+		lane_close(&slot->lane);
+		state_leave(slot->lane.state);
+	}
+	if (slot->own.L) {
+		state_call(&slot->own, "destroy", 0, 0);
+		state_close(&slot->own);
+	}
+}
+
+static int hook_serve(struct fractal_worker *worker, void *user)
+{
+	(void)user;
+	return lane_run(fractal_worker_user(worker));
+}
+
+int host_prepare(struct host *host, struct fractal_config *config)
+{
+	lua_State *L = host->first.L;
+
+	if (state_call(&host->first, "capabilities", 0, 1))
+		return -EINVAL;
+	for (size_t i = 1; i <= lua_objlen(L, -1); i++) {
+		lua_rawgeti(L, -1, (int)i);
+		config->caps_on |= 1ull << lua_tointeger(L, -1);
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+	config->user = host;
+	config->init = hook_init;
+	config->worker_start = hook_worker_start;
+	config->worker_stop = hook_worker_stop;
+	config->serve = hook_serve;
+	return 0;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * host.h - a Lua script as a filesystem: what the command needs to load one and to give it to a session.
+ *
+ * Order of calls: host_load, then host_settings and host_script_options to settle the options, host_set_option for
+ * the script's own, host_prepare, then the session runs, host_free last.
+ */
+#ifndef FRACTAL_HOST_H
+#define FRACTAL_HOST_H
+#include "fractal.h"
+#include "mount.h"
+#include <stdio.h>
+
+struct host;
+
+struct host_word {
+	const char *name;
+	const char
+		*value; /* help text for a script's own option; NULL where a setting has no value */
+};
+
+/* Runs the script once, in the first Lua state, and takes its filesystem table. < 0 with the reason logged. */
+int host_load(struct host **host, const char *script, struct log_sink sink);
+
+/*
+ * What the script set in its table, as -o words to be applied before the command line's: fsname=, state=, workers=,
+ * queue_depth=, max_write=, attr_ttl=, entry_ttl=, negative_ttl=, every word of `mount` and of capability names.
+ */
+const struct host_word *host_settings(struct host *host, size_t *count);
+
+/* The script's own -o options: name and help text. */
+const struct host_word *host_script_options(struct host *host, size_t *count);
+
+/* Gives a value to one of them (NULL: given without one). -ENOENT: the script knows no such option. */
+int host_set_option(struct host *host, const char *name, const char *value);
+
+/* "single" (default) or "per-worker". -EINVAL for anything else. */
+int host_set_state(struct host *host, const char *state);
+
+/*
+ * Fills the hooks init, worker_start, worker_stop and serve, user (@host, which the log and ready hooks are given too) and
+ * capability bits of @config.
+ */
+int host_prepare(struct host *host, struct fractal_config *config);
+
+/* The name to show for the filesystem: the script's `name`, else its file name. */
+const char *host_name(const struct host *host);
+
+/* How many Lua states serve with @workers workers. */
+int host_states(const struct host *host, int workers);
+
+/* Lists handlers and names what is misspelt or missing. 0, or 1 when something is wrong. */
+int host_check(struct host *host, FILE *out);
+
+void host_free(struct host *host);
+
+#endif

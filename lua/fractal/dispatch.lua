@@ -1,0 +1,97 @@
+--- The drain loop: pulls requests until none waits, and gives each to its operation's serve function.
+--
+-- The loop, the pull, the handler and the reply compile to machine code together; nothing here allocates on
+-- the steady path.
+
+local ffi = require "ffi"
+local errno = require "fractal.errno"
+local log = require "fractal.log"
+local lowlevel = require "fractal.lowlevel"
+local types = require "fractal.types"
+local view = require "fractal.view"
+
+local C, xpcall, yield = ffi.C, xpcall, coroutine.yield
+
+local dispatch = {}
+
+--- What a user tried that failed for want of a handler, by operation.
+local wanted_by = {
+  lookup = "any access by name needs `lookup`",
+  getattr = "stat and ls need `getattr`",
+  setattr = "chmod, chown, truncate and touch on an existing file need `setattr`",
+  readlink = "reading a symbolic link needs `readlink`",
+  symlink = "ln -s needs `symlink`",
+  mknod = "touch and creating a file need `create` or `mknod`",
+  mkdir = "mkdir needs `mkdir`",
+  unlink = "rm needs `unlink`",
+  rmdir = "rmdir needs `rmdir`",
+  rename2 = "mv needs `rename`",
+  link = "ln needs `link`",
+  read = "reading a file needs `read`",
+  write = "writing a file needs `write`",
+  readdir = "listing a directory needs `readdir`",
+  setxattr = "setting extended attributes needs `setxattr`",
+  fallocate = "fallocate needs `fallocate`",
+}
+
+local function on_error(err)
+  return debug.traceback(tostring(err), 2)
+end
+
+--- The operation has no handler: the documented answer, and a hint once per mount.
+local function without_handler(row, hinted)
+  local default = C.fractal_op_default(row.opcode)
+  return function(_, _, req)
+    C.fractal_reply(req, default)
+    if default ~= 0 and wanted_by[row.name] and not hinted[row.name] then
+      hinted[row.name] = true
+      log.warn("%s; the caller got %s", wanted_by[row.name], errno.name(-default))
+    end
+  end
+end
+
+--- serve function by opcode; where there is no handler the default answers.
+local function serve_table(fs, hinted)
+  local by_opcode = {}
+  for opcode, row in pairs(types.rows) do
+    local serve, default = lowlevel.serve[row.name], without_handler(row, hinted)
+    local handler = lowlevel.handler_of[row.name] or row.name
+    local present = serve and (fs[handler] ~= nil or ((row.name == "setlk" or row.name == "setlkw") and fs.flock ~= nil))
+    by_opcode[opcode] = present and serve or default
+  end
+  return by_opcode
+end
+dispatch.serve_table = serve_table
+
+local function report(req, err)
+  log.error("error in %s (pid %d):\n%s", log.request(req), req.pid, err)
+  C.fractal_reply(req, -errno.E.IO)
+end
+
+local hinted = {}
+
+--- Runs for ever in a worker's coroutine; yields once it is ready, and whenever no request waits.
+function dispatch.drain(fs, pointer)
+  local worker = ffi.cast("struct fractal_worker *", pointer)
+  local slots = {}
+  for i = 0, C.fractal_worker_slots(worker) - 1 do
+    slots[i] = lowlevel.slot(C.fractal_worker_request(worker, i))
+  end
+  local serve = serve_table(fs, hinted)
+  local lane = { view = view.ring(), worker = worker }
+  while true do
+    yield()
+    local next_one = C.fractal_next(worker)
+    while next_one ~= nil do
+      local slot = slots[next_one.slot]
+      local req = slot.req
+      local ok, err = xpcall(serve[req.opcode], on_error, fs, slot, req, lane)
+      if not ok then
+        report(req, err)
+      end
+      next_one = C.fractal_next(worker)
+    end
+  end
+end
+
+return dispatch

@@ -1,0 +1,171 @@
+--- A filesystem table: its settings, checked, and its handlers.
+
+local caps = require "fractal.caps"
+local ops = require "fractal.ops"
+
+local filesystem = {}
+
+--- Settings of a filesystem, with their types and the -o option that each stands for.
+local settings = {
+  name = { "string", "fsname" },
+  state = { "string", "state" },
+  workers = { "number", "workers" },
+  queue_depth = { "number", "queue_depth" },
+  max_write = { "number", "max_write" },
+  max_readahead = { "number", "max_readahead" },
+  max_background = { "number", "max_background" },
+  time_gran = { "number", "time_gran" },
+  request_timeout = { "number", "request_timeout" },
+  transport = { "string", "transport" },
+  subtype = { "string", "subtype" },
+  attr_ttl = { "number", "attr_ttl" },
+  entry_ttl = { "number", "entry_ttl" },
+  negative_ttl = { "number", "negative_ttl" },
+  options = { "table" },
+  mount = { "table" },
+}
+for _, cap in ipairs(caps) do
+  if cap.default ~= "NEVER" and cap.default ~= "CORE" and not settings[cap.option] then
+    settings[cap.option] = { "boolean", cap.option }
+  end
+end
+
+local defaults = { attr_ttl = 1, entry_ttl = 1, negative_ttl = 0 }
+
+--- Edit distance of two words (insert, delete, replace, each 1).
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do
+    row[j] = j
+  end
+  for i = 1, #a do
+    local diagonal = row[0]
+    row[0] = i
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
+    end
+  end
+  return row[#b]
+end
+
+--- The key of `known` most like `word`, or nil when none is near.
+function filesystem.nearest(word, known)
+  local best, best_distance = nil, math.max(2, math.floor(#word / 3)) + 1
+  for candidate in pairs(known) do
+    local d = distance(word, candidate)
+    if d < best_distance or (d == best_distance and best and candidate < best) then
+      best, best_distance = candidate, d
+    end
+  end
+  return best
+end
+
+local function did_you_mean(word, known)
+  local near = filesystem.nearest(word, known)
+  return near and ("; did you mean '%s'?"):format(near) or ""
+end
+
+local function check_settings(given, level)
+  for key, value in pairs(given) do
+    local rule = settings[key]
+    if not rule then
+      error(("unknown setting '%s'%s"):format(tostring(key), did_you_mean(tostring(key), settings)), level + 1)
+    elseif type(value) ~= rule[1] then
+      error(("setting '%s' is a %s, not a %s"):format(key, rule[1], type(value)), level + 1)
+    end
+  end
+end
+
+local handler_names = { init = true, destroy = true, flock = true, reload = true }
+for _, row in ipairs(ops) do
+  handler_names[row.name] = true
+end
+for _, name in ipairs { "batch_forget", "rename2", "setlkw", "copy_file_range_64", "interrupt", "notify_reply" } do
+  handler_names[name] = nil
+end
+filesystem.handler_names = handler_names
+
+local known = setmetatable({}, { __mode = "k" }) -- fs → what it was made with
+
+--- Makes a filesystem table with low-level handlers to be filled in. See README and reference for the settings.
+function filesystem.lowlevel(given)
+  given = given or {}
+  check_settings(given, 2)
+  local all = {}
+  for key, value in pairs(defaults) do
+    all[key] = value
+  end
+  for key, value in pairs(given) do
+    all[key] = value
+  end
+  local fs = { options = {} }
+  known[fs] = { settings = all, help = given.options or {} }
+  return fs
+end
+
+--- Is the value a filesystem table?
+function filesystem.is(value)
+  return known[value] ~= nil
+end
+
+--- The filesystem's settings as a flat list of -o words: name, value or false, …
+function filesystem.words(fs)
+  local words = {}
+  local function add(name, value)
+    words[#words + 1] = value == false and "no" .. name or name
+    words[#words + 1] = type(value) ~= "boolean" and tostring(value) or false
+  end
+  for key, value in pairs(known[fs].settings) do
+    local word = settings[key][2]
+    if word then
+      add(word, value)
+    end
+  end
+  for key, value in pairs(known[fs].settings.mount or {}) do
+    add(key, value)
+  end
+  return words
+end
+
+--- The script's own -o options as a flat list: name, help text, …
+function filesystem.option_list(fs)
+  local list = {}
+  for name, help in pairs(known[fs].help) do
+    list[#list + 1] = name
+    list[#list + 1] = tostring(help)
+  end
+  return list
+end
+
+--- Capability bits that the handlers ask for by being there.
+function filesystem.capabilities(fs)
+  local names, bits = {}, {}
+  names.posix_locks = fs.setlk ~= nil
+  names.flock_locks = fs.flock ~= nil
+  names.readdirplus = fs.readdirplus ~= nil
+  names.readdirplus_auto = fs.readdirplus ~= nil and fs.readdir ~= nil
+  for _, cap in ipairs(caps) do
+    if names[cap.option] then
+      bits[#bits + 1] = cap.bit
+    end
+  end
+  return bits
+end
+
+--- Names of functions in the table that are no handlers, each with a guess.
+function filesystem.misspelt(fs)
+  local list = {}
+  for name, value in pairs(fs) do
+    if type(value) == "function" and not handler_names[name] then
+      local near = filesystem.nearest(tostring(name), handler_names)
+      if near then
+        list[#list + 1] = ("'%s' is no handler; did you mean '%s'?"):format(tostring(name), near)
+      end
+    end
+  end
+  table.sort(list)
+  return list
+end
+
+return filesystem

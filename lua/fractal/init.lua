@@ -1,0 +1,37 @@
+--- The package `fractal`: filesystems in Lua over FUSE.
+--
+--     local fractal = require "fractal"
+--     local E = fractal.errno
+--     local fs = fractal.lowlevel { name = "myfs" }
+--     function fs.getattr(req, ino, attr) … end
+--     return fs
+
+local errno = require "fractal.errno"
+local filesystem = require "fractal.filesystem"
+local log = require "fractal.log"
+local types = require "fractal.types"
+
+local fractal = {
+  errno = errno.E,
+  strerror = errno.strerror,
+  log = log,
+  S_IF = types.S_IF,
+  lowlevel = filesystem.lowlevel,
+
+  -- renameat2(2)
+  RENAME_NOREPLACE = 1,
+  RENAME_EXCHANGE = 2,
+  RENAME_WHITEOUT = 4,
+  -- setxattr(2)
+  XATTR_CREATE = 1,
+  XATTR_REPLACE = 2,
+  -- fcntl(2) lock types
+  F_RDLCK = 0,
+  F_WRLCK = 1,
+  F_UNLCK = 2,
+  -- lseek(2)
+  SEEK_DATA = 3,
+  SEEK_HOLE = 4,
+}
+
+return fractal

@@ -1,0 +1,104 @@
+--- What the C side calls: loads a script, tells its settings, initialises it and runs the drain loop.
+--
+-- One instance for each Lua state, so the state's script is kept here.
+
+local errno = require "fractal.errno"
+local filesystem = require "fractal.filesystem"
+local log = require "fractal.log"
+
+local runtime = {}
+
+local fs -- the script's filesystem table
+
+--- `require` finds modules beside the script first.
+local function search_beside(path)
+  local dir = path:match("^(.*)/[^/]*$") or "."
+  package.path = ("%s/?.lua;%s/?/init.lua;%s"):format(dir, dir, package.path)
+end
+
+--- Runs the script at `path` and takes the table it returns. Returns nil, or the reason it cannot be used.
+function runtime.load(path)
+  search_beside(path)
+  local chunk, why = loadfile(path)
+  if not chunk then
+    return "cannot load the script: " .. why
+  end
+  local ok, result = xpcall(chunk, function(err)
+    return type(err) == "string" and debug.traceback("error in the script: " .. err, 2) or tostring(err)
+  end)
+  if not ok then
+    return result
+  elseif not filesystem.is(result) then
+    return ("%s returned %s: end it with `return fs`, where fs comes from fractal.lowlevel{} or another constructor")
+      :format(path, result == nil and "nothing" or "a " .. type(result))
+  end
+  fs = result
+  return nil
+end
+
+function runtime.settings()
+  return filesystem.words(fs)
+end
+
+function runtime.options()
+  return filesystem.option_list(fs)
+end
+
+function runtime.set_option(name, value)
+  fs.options[name] = value
+end
+
+function runtime.capabilities()
+  return filesystem.capabilities(fs)
+end
+
+--- Calls fs.init(conn). Returns nothing, or the errno it failed with.
+function runtime.init(session, conn)
+  log.attach(session)
+  for _, text in ipairs(filesystem.misspelt(fs)) do
+    log.warn("%s", text)
+  end
+  if fs.init then
+    local result, err = fs.init(require("fractal.conn").wrap(conn))
+    if result == nil and err ~= nil then
+      log.error("init returned %s: not mounted", errno.check(err) and errno.strerror(err) or tostring(err))
+      return errno.check(err) and err or errno.E.IO
+    end
+  end
+end
+
+function runtime.destroy()
+  if fs.destroy then
+    fs.destroy()
+  end
+end
+
+--- Lists the handlers. Returns the text, and whether something is wrong.
+function runtime.check()
+  local lines, names = {}, {}
+  for name, value in pairs(fs) do
+    if type(value) == "function" and filesystem.handler_names[name] then
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  lines[1] = ("%d handlers: %s"):format(#names, table.concat(names, " "))
+  local wrong = filesystem.misspelt(fs)
+  for _, text in ipairs(wrong) do
+    lines[#lines + 1] = text
+  end
+  for _, name in ipairs { "lookup", "getattr" } do
+    if not fs[name] then
+      wrong[#wrong + 1] = name
+      lines[#lines + 1] = ("no %s: nothing in the mount can be reached without it"):format(name)
+    end
+  end
+  return table.concat(lines, "\n") .. "\n", #wrong > 0
+end
+
+--- The drain loop of one worker; see fractal.dispatch.
+function runtime.drain(worker)
+  return require("fractal.dispatch").drain(fs, worker)
+end
+
+return runtime

@@ -1,0 +1,405 @@
+--- What handlers see of requests and replies: metatypes over the C structures.
+--
+-- Fields that the wire has are plain FFI fields; everything friendlier (times with a fraction, ttls in seconds,
+-- flags as booleans, nil for what was not sent) is added here. Nothing of it allocates.
+
+local ffi = require "ffi"
+local bit = require "bit"
+require "fractal.cdef"
+local ops = require "fractal.ops"
+
+local C, band, bor, bnot = ffi.C, bit.band, bit.bor, bit.bnot
+local tonumber, type = tonumber, type
+
+ffi.cdef [[
+struct fractal_lua_open { struct fractal_open_out *out; uint32_t flags; };
+struct fractal_lua_set { const struct fractal_setattr_in *raw; };
+struct fractal_lua_dir { struct fractal_request *req; uint32_t epoch; };
+]]
+
+local types = { op_names = {}, opcodes = {}, rows = {} }
+for _, row in ipairs(ops) do
+  types.op_names[row.opcode] = row.name
+  types.opcodes[row.name] = row.opcode
+  types.rows[row.opcode] = row
+end
+
+--- S_IFMT bits by type name, and the other way round.
+types.S_IF = {
+  file = 0x8000, dir = 0x4000, symlink = 0xa000, fifo = 0x1000, socket = 0xc000, block = 0x6000, char = 0x2000,
+}
+types.S_IFMT = 0xf000
+
+--- Splits seconds (number, or {sec=, nsec=}) into seconds and nanoseconds.
+local function split_time(value)
+  if type(value) == "number" then
+    local sec = math.floor(value)
+    return sec, math.floor((value - sec) * 1e9 + 0.5) % 1000000000
+  elseif type(value) == "table" then
+    return value.sec or value[1] or 0, value.nsec or value[2] or 0
+  end
+  error(("a time is a number of seconds or {sec=, nsec=}, not %s"):format(type(value)), 3)
+end
+types.split_time = split_time
+
+local function split_ttl(value)
+  if type(value) ~= "number" or value < 0 then
+    error(("a ttl is a number of seconds, not %s"):format(tostring(value)), 3)
+  end
+  if value > 4294967295 then
+    value = 4294967295
+  end
+  local sec = math.floor(value)
+  return sec, math.floor((value - sec) * 1e9)
+end
+
+local function no_field(kind, key)
+  error(("%s has no field '%s'"):format(kind, tostring(key)), 3)
+end
+
+-- attr ----------------------------------------------------------------------------------------------------------
+
+ffi.metatype("struct fractal_attr", {
+  __newindex = function(attr, key, value)
+    if key == "atime" then
+      attr.atime_sec, attr.atime_nsec = split_time(value)
+    elseif key == "mtime" then
+      attr.mtime_sec, attr.mtime_nsec = split_time(value)
+    elseif key == "ctime" then
+      attr.ctime_sec, attr.ctime_nsec = split_time(value)
+    else
+      no_field("attr", key)
+    end
+  end,
+  __index = function(attr, key)
+    if key == "atime" then
+      return tonumber(attr.atime_sec) + attr.atime_nsec / 1e9
+    elseif key == "mtime" then
+      return tonumber(attr.mtime_sec) + attr.mtime_nsec / 1e9
+    elseif key == "ctime" then
+      return tonumber(attr.ctime_sec) + attr.ctime_nsec / 1e9
+    end
+    no_field("attr", key)
+  end,
+})
+
+-- attr_out: attr with its ttl -----------------------------------------------------------------------------------
+
+ffi.metatype("struct fractal_attr_out", {
+  __newindex = function(out, key, value)
+    if key == "attr_ttl" then
+      out.attr_valid, out.attr_valid_nsec = split_ttl(value)
+    else
+      no_field("attr", key)
+    end
+  end,
+})
+
+-- entry ---------------------------------------------------------------------------------------------------------
+
+ffi.metatype("struct fractal_entry_out", {
+  __newindex = function(entry, key, value)
+    if key == "ino" then
+      entry.nodeid = value
+    elseif key == "attr_ttl" then
+      entry.attr_valid, entry.attr_valid_nsec = split_ttl(value)
+    elseif key == "entry_ttl" then
+      entry.entry_valid, entry.entry_valid_nsec = split_ttl(value)
+    else
+      no_field("entry", key)
+    end
+  end,
+  __index = function(entry, key)
+    if key == "ino" then
+      return tonumber(entry.nodeid)
+    elseif key == "attr_ttl" then
+      return tonumber(entry.attr_valid) + entry.attr_valid_nsec / 1e9
+    elseif key == "entry_ttl" then
+      return tonumber(entry.entry_valid) + entry.entry_valid_nsec / 1e9
+    end
+    no_field("entry", key)
+  end,
+})
+
+-- open ----------------------------------------------------------------------------------------------------------
+
+local open_flags = {
+  direct_io = C.FRACTAL_FOPEN_DIRECT_IO,
+  keep_cache = C.FRACTAL_FOPEN_KEEP_CACHE,
+  nonseekable = C.FRACTAL_FOPEN_NONSEEKABLE,
+  cache_dir = C.FRACTAL_FOPEN_CACHE_DIR,
+  stream = C.FRACTAL_FOPEN_STREAM,
+  noflush = C.FRACTAL_FOPEN_NOFLUSH,
+  parallel_direct_writes = C.FRACTAL_FOPEN_PARALLEL_DIRECT_WRITES,
+}
+
+ffi.metatype("struct fractal_lua_open", {
+  __newindex = function(open, key, value)
+    local flag = open_flags[key]
+    if key == "fh" then
+      open.out.fh = value
+    elseif flag then
+      if value then
+        open.out.open_flags = bor(open.out.open_flags, flag)
+      else
+        open.out.open_flags = band(open.out.open_flags, bnot(flag))
+      end
+    elseif key == "backing_id" then
+      open.out.backing_id = value
+      open.out.open_flags = bor(open.out.open_flags, C.FRACTAL_FOPEN_PASSTHROUGH)
+    else
+      no_field("open", key)
+    end
+  end,
+  __index = function(open, key)
+    local flag = open_flags[key]
+    if key == "fh" then
+      return tonumber(open.out.fh)
+    elseif flag then
+      return band(open.out.open_flags, flag) ~= 0
+    elseif key == "backing_id" then
+      return open.out.backing_id
+    end
+    no_field("open", key)
+  end,
+})
+
+-- set: what a setattr changes -----------------------------------------------------------------------------------
+
+local function time_of(raw, valid, bit_set, bit_now, sec, nsec)
+  if band(valid, bit_set) == 0 then
+    return nil
+  elseif band(valid, bit_now) ~= 0 then
+    return "now"
+  end
+  return tonumber(raw[sec]) + raw[nsec] / 1e9
+end
+
+local set_fields = {
+  mode = function(raw, valid) if band(valid, C.FRACTAL_SET_MODE) ~= 0 then return raw.mode end end,
+  uid = function(raw, valid) if band(valid, C.FRACTAL_SET_UID) ~= 0 then return raw.uid end end,
+  gid = function(raw, valid) if band(valid, C.FRACTAL_SET_GID) ~= 0 then return raw.gid end end,
+  size = function(raw, valid) if band(valid, C.FRACTAL_SET_SIZE) ~= 0 then return tonumber(raw.size) end end,
+  atime = function(raw, valid)
+    return time_of(raw, valid, C.FRACTAL_SET_ATIME, C.FRACTAL_SET_ATIME_NOW, "atime_sec", "atime_nsec")
+  end,
+  mtime = function(raw, valid)
+    return time_of(raw, valid, C.FRACTAL_SET_MTIME, C.FRACTAL_SET_MTIME_NOW, "mtime_sec", "mtime_nsec")
+  end,
+  ctime = function(raw, valid)
+    if band(valid, C.FRACTAL_SET_CTIME) ~= 0 then return tonumber(raw.ctime_sec) + raw.ctime_nsec / 1e9 end
+  end,
+  atime_sec = function(raw) return tonumber(raw.atime_sec) end,
+  atime_nsec = function(raw) return raw.atime_nsec end,
+  mtime_sec = function(raw) return tonumber(raw.mtime_sec) end,
+  mtime_nsec = function(raw) return raw.mtime_nsec end,
+  ctime_sec = function(raw) return tonumber(raw.ctime_sec) end,
+  ctime_nsec = function(raw) return raw.ctime_nsec end,
+  kill_suidgid = function(_, valid) return band(valid, C.FRACTAL_SET_KILL_SUIDGID) ~= 0 end,
+  lock_owner = function(raw, valid)
+    if band(valid, C.FRACTAL_SET_LOCKOWNER) ~= 0 then return raw.lock_owner end
+  end,
+}
+
+ffi.metatype("struct fractal_lua_set", {
+  __index = function(set, key)
+    local field = set_fields[key]
+    if not field then
+      no_field("set", key)
+    end
+    return field(set.raw, set.raw.valid)
+  end,
+})
+
+-- dir: entries of readdir and readdirplus ------------------------------------------------------------------------
+
+local DT_LIMIT = 16 -- smaller numbers are d_type values, larger ones modes
+
+--- S_IFMT bits from a type name, a d_type or a mode.
+local function type_bits(kind)
+  if kind == nil then
+    return 0
+  elseif type(kind) == "number" then
+    return kind < DT_LIMIT and kind * 4096 or kind
+  end
+  return types.S_IF[kind] or error(("unknown file type '%s'"):format(tostring(kind)), 3)
+end
+types.type_bits = type_bits
+
+local function check_dir(dir)
+  if dir.epoch ~= dir.req.epoch then
+    error("directory buffer used after reply", 3)
+  end
+end
+
+local function add_plus(dir, name, source, next_offset)
+  local req = dir.req
+  local length = req.reply_len
+  local entry = C.fractal_dirents_add_plus(req, name, #name, next_offset)
+  if entry == nil then
+    return false
+  end
+  local ok, why = pcall(types.fill_entry, entry, source)
+  if not ok then
+    C.fractal_dirents_undo(req, length)
+    error(why, 3)
+  end
+  C.fractal_dirents_finish_plus(entry)
+  return true
+end
+
+ffi.metatype("struct fractal_lua_dir", {
+  __index = {
+    --- readdir: dir:add(name, ino, type_or_mode, next_offset); readdirplus: dir:add(name, entry, next_offset), where
+    -- entry is a table or a function that fills one. Returns false when the buffer is full.
+    add = function(dir, name, a, b, c)
+      check_dir(dir)
+      if dir.req.opcode == C.FRACTAL_OP_READDIRPLUS then
+        return add_plus(dir, name, a, b)
+      end
+      return C.fractal_dirents_add(dir.req, name, #name, a, type_bits(b), c) ~= 0
+    end,
+  },
+})
+
+-- tables in place of out-structures ------------------------------------------------------------------------------
+
+--- A mode given as a number or as an octal string.
+function types.mode(value)
+  local mode = type(value) == "string" and tonumber(value, 8) or value
+  if type(mode) ~= "number" then
+    error(("a mode is a number or an octal string such as \"0644\", not %s"):format(tostring(value)), 0)
+  end
+  return mode
+end
+
+--- Copies the fields of a table into attr.
+function types.fill_attr(attr, from)
+  for key, value in pairs(from) do
+    if key == "mode" then
+      attr.mode = bor(attr.mode, types.mode(value))
+    elseif key == "type" then
+      attr.mode = bor(attr.mode, type_bits(value))
+    elseif key ~= "attr_ttl" then
+      attr[key] = value
+    end
+  end
+end
+
+--- Fills an entry from a table, or by calling a function with it.
+function types.fill_entry(entry, from)
+  if type(from) == "function" then
+    return from(entry)
+  elseif type(from) ~= "table" then
+    error(("an entry is a table or a function that fills one, not %s"):format(type(from)), 0)
+  end
+  for key, value in pairs(from) do
+    if key == "attr" then
+      types.fill_attr(entry.attr, value)
+    else
+      entry[key] = value
+    end
+  end
+end
+
+--- Copies the fields of a table into any other out-structure.
+function types.fill(out, from)
+  for key, value in pairs(from) do
+    out[key] = value
+  end
+end
+
+-- req -----------------------------------------------------------------------------------------------------------
+
+local ops_with = {} -- field → set of opcodes whose in-structure has it
+local function in_ops(field, ...)
+  ops_with[field] = {}
+  for _, name in ipairs { ... } do
+    ops_with[field][types.opcodes[name]] = types.rows[types.opcodes[name]].struct
+  end
+end
+in_ops("umask", "mknod", "mkdir", "create", "tmpfile")
+in_ops("flags", "open", "opendir", "create", "tmpfile", "read", "write", "readdir", "readdirplus", "release", "releasedir",
+  "rename2", "setxattr", "copy_file_range", "copy_file_range_64")
+in_ops("lock_owner", "read", "write", "flush", "release", "releasedir", "setattr")
+in_ops("read_flags", "read")
+in_ops("write_flags", "write")
+in_ops("open_flags", "open", "opendir", "create", "tmpfile")
+in_ops("release_flags", "release", "releasedir")
+in_ops("setxattr_flags", "setxattr")
+in_ops("valid", "setattr")
+
+local function wire_field(req, field)
+  local struct = ops_with[field][req.opcode]
+  if struct then
+    return req.arg[struct][field]
+  end
+end
+
+local MAX_GROUPS = 65536
+
+local request_fields = {
+  unique = function(req) return tonumber(req.id) end,
+  opname = function(req) return types.op_names[req.opcode] end,
+  ino = function(req) return tonumber(req.nodeid) end,
+  --- Are suid and sgid to be cleared with this request?
+  kill_suidgid = function(req)
+    local op = req.opcode
+    if op == C.FRACTAL_OP_WRITE then
+      return band(req.arg.write.write_flags, C.FRACTAL_WRITE_KILL_SUIDGID) ~= 0
+    elseif op == C.FRACTAL_OP_SETATTR then
+      return band(req.arg.setattr.valid, C.FRACTAL_SET_KILL_SUIDGID) ~= 0
+    elseif op == C.FRACTAL_OP_OPEN then
+      return band(req.arg.open.open_flags, C.FRACTAL_OPEN_KILL_SUIDGID) ~= 0
+    elseif op == C.FRACTAL_OP_CREATE then
+      return band(req.arg.create.open_flags, C.FRACTAL_OPEN_KILL_SUIDGID) ~= 0
+    end
+    return false
+  end,
+}
+
+local request_methods = {
+  --- True once the caller got a signal: answer E.INTR then.
+  interrupted = function(req) return C.fractal_interrupted(req) end,
+  --- Supplementary groups that the kernel sent with a creating request, as a list.
+  groups = function(req)
+    local n = C.fractal_request_groups(req, nil, 0)
+    local list = {}
+    if n > 0 then
+      n = math.min(n, MAX_GROUPS)
+      local buffer = ffi.new("uint32_t[?]", n)
+      C.fractal_request_groups(req, buffer, n)
+      for i = 1, n do
+        list[i] = buffer[i - 1]
+      end
+    end
+    return list
+  end,
+  --- The security context to set on a new inode: its xattr name and value, or nil.
+  security_context = function(req, index)
+    local name, value = ffi.new("const char *[1]"), ffi.new("const uint8_t *[1]")
+    local n = C.fractal_request_secctx(req, index or 0, name, value)
+    if n >= 0 then
+      return ffi.string(name[0]), ffi.string(value[0], n)
+    end
+  end,
+}
+
+ffi.metatype("struct fractal_request", {
+  __index = function(req, key)
+    local method = request_methods[key]
+    if method then
+      return method
+    elseif request_fields[key] then
+      return request_fields[key](req)
+    elseif ops_with[key] then
+      return wire_field(req, key)
+    end
+    return nil
+  end,
+  __tostring = function(req)
+    return ("request %s %d of inode %d"):format(types.op_names[req.opcode] or "?", tonumber(req.id), tonumber(req.nodeid))
+  end,
+})
+
+return types
