@@ -16,7 +16,7 @@ local S_IFMT, S_IFREG, S_ISGID = inodes.S_IFMT, inodes.S_IFREG, inodes.S_ISGID
 
 local MODE_BITS = tonumber("7777", 8)
 local MAX_SIZE = 2 ^ 53 -- bytes; offsets are Lua numbers
-local O_TRUNC, O_EXCL = 0x200, 0x80
+local O_EXCL, O_TRUNC, O_NOATIME = 0x80, 0x200, 0x40000 -- open(2)
 local SEEK_DATA, SEEK_HOLE = 3, 4 -- lseek(2)
 local KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 0x10 -- fallocate(2)
 local ACL_KILL_SGID = 1 -- setxattr_flags
@@ -196,7 +196,9 @@ local function install_contents(fs, state)
     local store = state.store
     local node = store.nodes[ino]
     local n = min(#buf, node.size - offset)
-    accessed(node)
+    if band(req.flags, O_NOATIME) == 0 then
+      accessed(node)
+    end
     if n <= 0 then
       return 0
     end
