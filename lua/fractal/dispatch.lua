@@ -55,8 +55,7 @@ local function serve_table(fs, hinted)
   local by_opcode = {}
   for opcode, row in pairs(types.rows) do
     local serve, default = lowlevel.serve[row.name], without_handler(row, hinted)
-    local handler = lowlevel.handler_of[row.name] or row.name
-    local present = serve and (fs[handler] ~= nil or ((row.name == "setlk" or row.name == "setlkw") and fs.flock ~= nil))
+    local present = serve and lowlevel.has_handler(fs, row.name)
     by_opcode[opcode] = present and serve or default
   end
   return by_opcode

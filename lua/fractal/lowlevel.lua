@@ -1,8 +1,8 @@
 --- `fractal.lowlevel`: a filesystem by inode number, one handler for each kernel operation.
 --
 -- This module turns a decoded request into the call of a handler, and the handler's results into a reply. Each function
--- of `serve` does one operation: serve.read(fs, slot, req, lane). Handlers are looked up at each request, so a script may
--- replace them while it runs.
+-- of `serve` does one operation: serve.read(fs, slot, req, lane). Handlers are looked up at each request, so a script
+-- may replace them while it runs.
 
 local ffi = require "ffi"
 local bit = require "bit"
@@ -227,7 +227,8 @@ function serve.rmdir(fs, _, req)
 end
 
 function serve.rename(fs, _, req)
-  answer_status(req, fs.rename(req, tonumber(req.nodeid), name_of(req), tonumber(req.arg.rename.newdir), name2_of(req), 0))
+  local newdir = tonumber(req.arg.rename.newdir)
+  answer_status(req, fs.rename(req, tonumber(req.nodeid), name_of(req), newdir, name2_of(req), 0))
 end
 
 function serve.rename2(fs, _, req)
@@ -238,7 +239,8 @@ end
 
 --- LINK names the new parent in its header and the inode in its structure.
 function serve.link(fs, slot, req)
-  answer_entry(req, slot, fs.link(req, tonumber(req.arg.link.oldnodeid), tonumber(req.nodeid), name_of(req), slot.entry))
+  local ino = tonumber(req.arg.link.oldnodeid)
+  answer_entry(req, slot, fs.link(req, ino, tonumber(req.nodeid), name_of(req), slot.entry))
 end
 
 function serve.open(fs, slot, req)
@@ -313,7 +315,8 @@ end
 
 function serve.readdirplus(fs, slot, req)
   local arg = req.arg.read
-  answer_status(req, fs.readdirplus(req, tonumber(req.nodeid), dir_of(slot, req), tonumber(arg.offset), tonumber(arg.fh)))
+  local dir = dir_of(slot, req)
+  answer_status(req, fs.readdirplus(req, tonumber(req.nodeid), dir, tonumber(arg.offset), tonumber(arg.fh)))
 end
 
 function serve.statfs(fs, slot, req)
@@ -490,10 +493,24 @@ end
 
 lowlevel.serve = serve
 
---- The handler an operation needs, where it is not the one of its own name.
-lowlevel.handler_of = {
-  batch_forget = "forget", rename2 = "rename", setlkw = "setlk", copy_file_range_64 = "copy_file_range",
+--- The handlers that may serve an operation, where they are not just the one of its own name.
+local handlers_of = {
+  batch_forget = { "forget" },
+  rename2 = { "rename" },
+  setlk = { "setlk", "flock" },
+  setlkw = { "setlk", "flock" },
+  copy_file_range_64 = { "copy_file_range" },
 }
+
+--- Does the filesystem have what an operation needs?
+function lowlevel.has_handler(fs, operation)
+  for _, name in ipairs(handlers_of[operation] or { operation }) do
+    if fs[name] ~= nil then
+      return true
+    end
+  end
+  return false
+end
 
 --- A request's reusable objects; their addresses stay the same for each slot. Before its first request `req.out` is the
 -- slot's payload.

@@ -319,8 +319,8 @@ local function in_ops(field, ...)
   end
 end
 in_ops("umask", "mknod", "mkdir", "create", "tmpfile")
-in_ops("flags", "open", "opendir", "create", "tmpfile", "read", "write", "readdir", "readdirplus", "release", "releasedir",
-  "rename2", "setxattr", "copy_file_range", "copy_file_range_64")
+in_ops("flags", "open", "opendir", "create", "tmpfile", "read", "write", "readdir", "readdirplus", "release",
+  "releasedir", "rename2", "setxattr", "copy_file_range", "copy_file_range_64")
 in_ops("lock_owner", "read", "write", "flush", "release", "releasedir", "setattr")
 in_ops("read_flags", "read")
 in_ops("write_flags", "write")
@@ -398,7 +398,8 @@ ffi.metatype("struct fractal_request", {
     return nil
   end,
   __tostring = function(req)
-    return ("request %s %d of inode %d"):format(types.op_names[req.opcode] or "?", tonumber(req.id), tonumber(req.nodeid))
+    local op = types.op_names[req.opcode] or "?"
+    return ("request %s %d of inode %d"):format(op, tonumber(req.id), tonumber(req.nodeid))
   end,
 })
 
