@@ -103,6 +103,12 @@ local function release_unused(inode)
   end
 end
 
+-- Notes that contents were read, as the mount option relatime does: once after each change.
+local function accessed(inode)
+  local atime, mtime = inode.atime, inode.mtime
+  if atime.sec < mtime.sec or (atime.sec == mtime.sec and atime.nsec <= mtime.nsec) then inode.atime = now() end
+end
+
 local function fill_attr(inode, attr)
   attr.ino, attr.mode, attr.nlink = inode.ino, inode.mode, inode.nlink
   attr.uid, attr.gid, attr.rdev = inode.uid, inode.gid, inode.rdev
@@ -118,7 +124,7 @@ local function fill_entry(inode, entry)
   fill_attr(inode, entry.attr)
 end
 
-local root = new_inode(bor(S_IFDIR, tonumber("755", 8)), 0, 0)
+local root = new_inode(bor(S_IFDIR, tonumber("1777", 8)), 0, 0) -- as /tmp: everybody may use it
 root.nlink = 2 -- and a name, the mountpoint
 
 -- ---- directories -------------------------------------------------------------------------------------------
@@ -287,6 +293,7 @@ end
 
 function fs.readdir(req, ino, dir, offset)
   local inode = inodes[ino]
+  accessed(inode)
   if offset < 1 and not dir:add(".", ino, S_IFDIR, 1) then return end
   if offset < 2 and not dir:add("..", inode.parent.ino, S_IFDIR, 2) then return end
   for slot = math.max(offset - 1, 1), inode.last do
@@ -359,6 +366,7 @@ fs.releasedir = fs.release
 
 function fs.read(req, ino, buf, offset)
   local inode = inodes[ino]
+  accessed(inode)
   local total = math.max(math.min(#buf, inode.size - offset), 0)
   local done = 0
   while done < total do
@@ -399,8 +407,10 @@ end
 
 -- ---- extended attributes -------------------------------------------------------------------------------------
 
+local namespaces = { user = true, trusted = true, security = true } -- "system" would be access control lists
+
 function fs.setxattr(req, ino, name, value, flags)
-  if name:sub(1, 7) == "system." then return nil, E.OPNOTSUPP end -- no access control lists here
+  if not namespaces[name:match("^%w+")] then return nil, E.OPNOTSUPP end
   local inode = inodes[ino]
   local exists = inode.xattrs[name] ~= nil
   if exists and band(flags, XATTR_CREATE) ~= 0 then return nil, E.EXIST end
