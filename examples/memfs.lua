@@ -25,6 +25,7 @@ local ROOT = 1
 local NAME_MAX = 255
 local S_IFMT, S_IFDIR, S_IFREG, S_IFLNK, S_IFCHR = 0xf000, 0x4000, 0x8000, 0xa000, 0x2000
 local S_ISGID = 0x400
+local O_NOATIME = 0x40000
 local XATTR_CREATE, XATTR_REPLACE = 1, 2
 
 local CHUNK = 4096
@@ -366,7 +367,7 @@ fs.releasedir = fs.release
 
 function fs.read(req, ino, buf, offset)
   local inode = inodes[ino]
-  accessed(inode)
+  if band(req.flags, O_NOATIME) == 0 then accessed(inode) end
   local total = math.max(math.min(#buf, inode.size - offset), 0)
   local done = 0
   while done < total do
@@ -409,8 +410,12 @@ end
 
 local namespaces = { user = true, trusted = true, security = true } -- "system" would be access control lists
 
+local function in_namespace(name)
+  return namespaces[name:match("^%w+")]
+end
+
 function fs.setxattr(req, ino, name, value, flags)
-  if not namespaces[name:match("^%w+")] then return nil, E.OPNOTSUPP end
+  if not in_namespace(name) then return nil, E.OPNOTSUPP end
   local inode = inodes[ino]
   local exists = inode.xattrs[name] ~= nil
   if exists and band(flags, XATTR_CREATE) ~= 0 then return nil, E.EXIST end
@@ -427,7 +432,7 @@ function fs.getxattr(req, ino, name)
     return tostring(sum)
   end
   local value = inodes[ino].xattrs[name]
-  if not value then return nil, E.NODATA end
+  if not value then return nil, in_namespace(name) and E.NODATA or E.OPNOTSUPP end
   return value
 end
 
