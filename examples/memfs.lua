@@ -444,7 +444,7 @@ end
 
 function fs.removexattr(req, ino, name)
   local inode = inodes[ino]
-  if not inode.xattrs[name] then return nil, E.NODATA end
+  if not inode.xattrs[name] then return nil, in_namespace(name) and E.NODATA or E.OPNOTSUPP end
   inode.xattrs[name] = nil
   inode.ctime = now()
 end
