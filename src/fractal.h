@@ -197,6 +197,7 @@ enum fractal_log_level {
 	FRACTAL_LOG_WARN,
 	FRACTAL_LOG_INFO,
 	FRACTAL_LOG_DEBUG,
+	FRACTAL_LOG_TRACE, /* requests and replies of config.trace */
 };
 
 /* Counts of one operation on one worker. */
@@ -293,6 +294,9 @@ FRACTAL_API const struct fractal_op_stats *fractal_worker_stats(const struct fra
 FRACTAL_API int fractal_session_workers(const struct fractal_session *session);
 FRACTAL_API struct fractal_worker *fractal_session_worker(const struct fractal_session *session,
 							  int id);
+/** Counts of operation @opcode over all workers, into @sum. */
+FRACTAL_API void fractal_session_stats(const struct fractal_session *session, uint32_t opcode,
+				       struct fractal_op_stats *sum);
 /** The negotiated connection; valid after INIT. */
 FRACTAL_API const struct fractal_conn *fractal_session_conn(const struct fractal_session *session);
 /** The transport that runs: URING or DEV; AUTO before INIT. */
@@ -342,6 +346,7 @@ struct fractal_config {
 		request_timeout; /* seconds after which the kernel gives the connection up; default none */
 	uint32_t max_stack_depth; /* with passthrough: 1 or 2; default 1 */
 	bool no_pin;		  /* leave workers to the scheduler */
+	uint64_t trace;		  /* operations to trace: bit 1 << opcode of each, all: ~0 */
 	bool timing;		  /* measure latencies for fractal_worker_stats() */
 	uint64_t caps_on;	  /* capability bits to ask for beyond the defaults */
 	uint64_t caps_off;	  /* … and to leave out */

@@ -152,6 +152,10 @@ int request_decode(struct entry *e, const struct fractal_in_header *in, const vo
 void reply_prepare(struct entry *e, const struct op_info *op);
 uint64_t now_ns(void);
 
+/* trace.c */
+void trace_request(const struct entry *e);
+void trace_reply(const struct entry *e, uint64_t ns);
+
 /* interrupt.c */
 void interrupt_deliver(struct fractal_session *s, uint64_t id);
 void interrupt_check_early(struct fractal_session *s, struct entry *e);

@@ -217,10 +217,22 @@ struct fractal_request *fractal_next(struct fractal_worker *w)
 		return NULL;
 	w->held++;
 	atomic_store_explicit(&w->current, e, memory_order_relaxed);
-	if (w->s->cfg.timing)
+	if (w->s->cfg.timing) {
 		e->arrived_ns = now_ns();
+		trace_request(e);
+	}
 	interrupt_check_early(w->s, e);
 	return &e->req;
+}
+
+static void account_time(struct fractal_op_stats *st, const struct entry *e)
+{
+	uint64_t ns = now_ns() - e->arrived_ns;
+
+	st->total_ns += ns;
+	if (ns > st->max_ns)
+		st->max_ns = ns;
+	trace_reply(e, ns);
 }
 
 /* Book-keeping of a reply that goes out now. On the worker's thread. */
@@ -238,13 +250,8 @@ void worker_account(struct fractal_worker *w, struct entry *e)
 	st->count++;
 	if (e->error)
 		st->errors++;
-	if (w->s->cfg.timing) {
-		uint64_t ns = now_ns() - e->arrived_ns;
-
-		st->total_ns += ns;
-		if (ns > st->max_ns)
-			st->max_ns = ns;
-	}
+	if (w->s->cfg.timing)
+		account_time(st, e);
 }
 
 /* ---- the thread ---- */
