@@ -94,12 +94,11 @@ stage_seconds() {
 
 # Frees the mounts and ends the processes that a stage left behind.
 clear_leftovers() {
-  local minor dir pid
-  while read -r minor dir; do
+  local dir pid
+  while read -r dir; do
     echo "left behind: a mount on $dir"
-    { echo 1 >"/sys/fs/fuse/connections/$minor/abort"; } 2>/dev/null
-    umount -l "$dir" 2>/dev/null || fusermount3 -uz "$dir" 2>/dev/null
-  done < <(awk -v base="$TMPDIR/" 'index($5, base) == 1 { sub(/.*:/, "", $3); print $3, $5 }' /proc/self/mountinfo | tac)
+    umount -c -f -l "$dir" 2>/dev/null || fusermount3 -uz "$dir" 2>/dev/null
+  done < <(awk -v base="$TMPDIR/" 'index($5, base) == 1 { print $5 }' /proc/self/mountinfo | tac)
   # The pattern comes from a file, or grep would find itself.
   for pid in $(grep -lsFf <(echo "$TMPDIR/") /proc/[0-9]*/cmdline | cut -d/ -f3); do
     echo "left behind: process $pid"

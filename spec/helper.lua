@@ -16,8 +16,12 @@
 -- This process never touches a mount itself: all file work on one goes through m:sh or helper.client, in a process
 -- with a time limit, and a mount that hangs is aborted by helper.teardown.
 
+local ffi = require "ffi"
 local sys = require "fractal.testing.sys"
 local process = require "spec.process"
+
+ffi.cdef [[ int fractal_spec_umount2(const char *, int) __asm__("umount2"); ]]
+local MNT_FORCE = 1
 
 local helper = {
   read_file = process.read_file,
@@ -252,15 +256,10 @@ function Mount:wait(seconds)
   return self.process:wait(seconds or exit_seconds)
 end
 
---- Fails every request of the connection, which frees all who wait for it.
+--- Fails every request of the connection, which frees all who wait for it (root only). The mount itself stays while
+-- it is in use.
 function Mount:abort()
-  if self.connection then
-    local file = io.open(("/sys/fs/fuse/connections/%s/abort"):format(self.connection), "w")
-    if file then
-      file:write("1")
-      file:close()
-    end
-  end
+  ffi.C.fractal_spec_umount2(self.dir, MNT_FORCE)
 end
 
 --- Unmounts as a user does with umount(8), and waits for the server. Returns its exit status; raises when the
