@@ -303,6 +303,8 @@ FRACTAL_API const struct fractal_conn *fractal_session_conn(const struct fractal
 FRACTAL_API enum fractal_transport fractal_session_transport(const struct fractal_session *session);
 /** One sentence on why this transport runs. */
 FRACTAL_API const char *fractal_session_transport_reason(const struct fractal_session *session);
+/** True the first time it is asked about this opcode: for what is to be said once in a session. Any thread. */
+FRACTAL_API bool fractal_session_first(struct fractal_session *session, uint32_t opcode);
 /** Sends one line to the session's log. Any thread. */
 FRACTAL_API void fractal_session_log(const struct fractal_session *session,
 				     enum fractal_log_level level, const char *text);

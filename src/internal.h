@@ -184,10 +184,11 @@ struct fractal_session {
 	uint32_t payload_cap;
 	uid_t uid;
 	gid_t gid;
-	int control_fd;	      /* eventfd: stops asked for */
-	int done_fd;	      /* eventfd: a worker or the unmount thread has news */
-	_Atomic bool aborted; /* the connection ended by an abort */
-	_Atomic bool quit;    /* workers: leave, whatever is open */
+	int control_fd;		      /* eventfd: stops asked for */
+	int done_fd;		      /* eventfd: a worker or the unmount thread has news */
+	_Atomic bool aborted;	      /* the connection ended by an abort */
+	_Atomic bool quit;	      /* workers: leave, whatever is open */
+	_Atomic uint64_t asked_about; /* bits of opcodes, see fractal_session_first() */
 	_Atomic enum fractal_transport transport;
 	char reason[160];
 

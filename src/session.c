@@ -503,3 +503,10 @@ const char *fractal_session_transport_reason(const struct fractal_session *s)
 {
 	return s->reason;
 }
+
+bool fractal_session_first(struct fractal_session *s, uint32_t opcode)
+{
+	uint64_t bit = 1ull << opcode % 64;
+
+	return !(atomic_fetch_or(&s->asked_about, bit) & bit);
+}

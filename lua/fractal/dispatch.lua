@@ -34,27 +34,29 @@ local wanted_by = {
   fallocate = "fallocate needs `fallocate`",
 }
 
+-- No tail call: this function's own frame is the one that level 2 leaves out.
 local function on_error(err)
-  return debug.traceback(tostring(err), 2)
+  local text = debug.traceback(tostring(err), 2)
+  return text
 end
 
 --- The operation has no handler: the documented answer, and a hint once per mount.
-local function without_handler(row, hinted)
+local function without_handler(row)
   local default = C.fractal_op_default(row.opcode)
   return function(_, _, req)
     C.fractal_reply(req, default)
-    if default ~= 0 and wanted_by[row.name] and not hinted[row.name] then
-      hinted[row.name] = true
+    if default ~= 0 and wanted_by[row.name]
+      and C.fractal_session_first(C.fractal_worker_session(req.worker), row.opcode) then
       log.warn("%s; the caller got %s", wanted_by[row.name], errno.name(-default))
     end
   end
 end
 
 --- serve function by opcode; where there is no handler the default answers.
-local function serve_table(fs, hinted)
+local function serve_table(fs)
   local by_opcode = {}
   for opcode, row in pairs(types.rows) do
-    local serve, default = lowlevel.serve[row.name], without_handler(row, hinted)
+    local serve, default = lowlevel.serve[row.name], without_handler(row)
     local present = serve and lowlevel.has_handler(fs, row.name)
     by_opcode[opcode] = present and serve or default
   end
@@ -67,8 +69,6 @@ local function report(req, err)
   C.fractal_reply(req, -errno.E.IO)
 end
 
-local hinted = {}
-
 --- Runs for ever in a worker's coroutine; yields once it is ready, and whenever no request waits.
 function dispatch.drain(fs, pointer)
   local worker = ffi.cast("struct fractal_worker *", pointer)
@@ -76,7 +76,7 @@ function dispatch.drain(fs, pointer)
   for i = 0, C.fractal_worker_slots(worker) - 1 do
     slots[i] = lowlevel.slot(C.fractal_worker_request(worker, i))
   end
-  local serve = serve_table(fs, hinted)
+  local serve = serve_table(fs)
   local lane = { view = view.ring(), worker = worker }
   while true do
     yield()
