@@ -38,16 +38,15 @@ static void on_signal(int number)
 		fractal_session_stop(session);
 }
 
-/* A signal that was ignored when the command started (nohup, a shell's background job) stays so. */
+/* A hang-up that was ignored when the command started (nohup) stays so. */
 static void catch_signals(void)
 {
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction stop = { .sa_handler = on_signal, .sa_flags = SA_RESTART }, old;
 
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaction(numbers[i], &stop, NULL);
-	}
+	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGTERM, &stop, NULL);
+	if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN)
+		sigaction(SIGHUP, &stop, NULL);
 }
 
 /* ---- being ready ---------------------------------------------------------------------------------------------- */
