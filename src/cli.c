@@ -12,15 +12,22 @@ enum {
 	OPT_CHECK = 256,
 	OPT_DOCTOR,
 	OPT_JSON,
-	OPT_LOG
+	OPT_LOG,
+	OPT_STATS
 };
 
 static const struct option long_options[] = {
-	{ "background", no_argument, NULL, 'b' }, { "check", no_argument, NULL, OPT_CHECK },
-	{ "debug", no_argument, NULL, 'd' },	  { "doctor", no_argument, NULL, OPT_DOCTOR },
-	{ "foreground", no_argument, NULL, 'f' }, { "help", no_argument, NULL, 'h' },
-	{ "json", no_argument, NULL, OPT_JSON },  { "log", required_argument, NULL, OPT_LOG },
-	{ "version", no_argument, NULL, 'V' },	  { 0 },
+	{ "background", no_argument, NULL, 'b' },
+	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "debug", no_argument, NULL, 'd' },
+	{ "doctor", no_argument, NULL, OPT_DOCTOR },
+	{ "foreground", no_argument, NULL, 'f' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "log", required_argument, NULL, OPT_LOG },
+	{ "stats", no_argument, NULL, OPT_STATS },
+	{ "version", no_argument, NULL, 'V' },
+	{ 0 },
 };
 
 static const char usage[] =
@@ -35,11 +42,12 @@ static const char usage[] =
 	"  -s                 one worker, as -o workers=1\n"
 	"  -o OPT[,OPT...]    options, see below\n"
 	"      --log FILE     append messages to a file (default in the background: syslog)\n"
+	"      --stats        at the end, list the requests of each operation and their latencies\n"
 	"      --check        load a script, list its handlers, name what is misspelt or missing\n"
 	"      --doctor       what this machine offers, and what to do about what it lacks\n"
 	"      --json         with --doctor: for programs to read\n"
 	"  -h, --help         this text; with a script, its own options too\n"
-	"  -V, --version      versions of the command and of what it runs on\n";
+	"  -V, --version      versions of the command and of LuaJIT\n";
 
 __attribute__((format(printf, 1, 2))) static int refuse(const char *fmt, ...)
 {
@@ -86,6 +94,9 @@ static int take_letter(struct cli *cli, int letter, char *argv[])
 		return CLI_OK;
 	case OPT_LOG:
 		cli->log_path = optarg;
+		return CLI_OK;
+	case OPT_STATS:
+		cli->stats = true;
 		return CLI_OK;
 	case ':':
 		return refuse("%s needs a value", argv[optind - 1]);

@@ -31,6 +31,7 @@ struct cli {
 	bool background;
 	bool debug;
 	bool json;
+	bool stats;
 	struct option_list options; /* what stood behind -o, -s */
 	struct options
 		early; /* the same without the script's own: known before the script is loaded */

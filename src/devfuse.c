@@ -123,6 +123,10 @@ static void connection_ended(struct fractal_worker *w, int error)
 
 static struct entry *dev_next(struct fractal_worker *w)
 {
+	int res;
+
+	if (w->have_ring)
+		ring_next(w, &res);
 	while (!w->finished) {
 		struct entry *e = dev_take_entry(w);
 		ssize_t n;
@@ -170,24 +174,25 @@ static void dev_commit(struct fractal_worker *w, struct entry *e)
 	atomic_store_explicit(&e->state, ENTRY_FREE, memory_order_release);
 }
 
-/* Replies are written at once, so there is nothing to hand over. */
+/* Replies are written at once; only operations may wait in the ring. */
 static bool dev_flush(struct fractal_worker *w)
 {
-	(void)w;
-	return false;
+	return w->have_ring && ring_flush(w);
 }
 
+/* The ring watches the wake descriptor; without a ring it is watched here. */
 static bool dev_wait(struct fractal_worker *w, int timeout_ms)
 {
 	struct pollfd p[2] = {
-		{ .fd = w->wake_fd, .events = POLLIN },
-		{ .fd = w->dev_fd, .events = POLLIN },
+		{ .fd = w->have_ring ? w->ring.ring_fd : w->wake_fd, .events = POLLIN },
+		{ .fd = w->finished ? -1 : w->dev_fd, .events = POLLIN },
 	};
-	uint64_t count;
-	int n = poll(p, w->finished ? 1 : 2, timeout_ms);
+	int n = poll(p, ARRAY_SIZE(p), timeout_ms);
 
-	if (p[0].revents && read(w->wake_fd, &count, sizeof(count)) > 0)
-		atomic_store(&w->wake_pending, false);
+	if (p[0].revents && w->have_ring)
+		io_uring_get_events(&w->ring);
+	else if (p[0].revents)
+		worker_take_wake(w);
 	return n != 0;
 }
 

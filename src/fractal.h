@@ -289,6 +289,46 @@ FRACTAL_API void fractal_worker_wake(struct fractal_worker *worker);
 FRACTAL_API const struct fractal_op_stats *fractal_worker_stats(const struct fractal_worker *worker,
 								uint32_t opcode);
 
+/* ---- waiting: operations on the worker's ring ------------------------------------------------------ */
+
+/*
+ * An operation that a handler or task waits for. The fields are the owner's to read; all calls but fractal_io_complete()
+ * belong to the worker's thread.
+ */
+struct fractal_io {
+	int32_t result; /* once taken: what io_uring gave, or what completed it; -errno on failure */
+	int32_t tag;	/* the owner's */
+	void *task;	/* the owner's: what goes on when it is done */
+	struct fractal_request
+		*req; /* the request on whose behalf it was made, or NULL; its interrupt cancels */
+};
+
+/** A new operation of the request in hand. NULL: out of memory. */
+FRACTAL_API struct fractal_io *fractal_io_new(struct fractal_worker *worker);
+/**
+ * Queues it as io_uring request @opcode (IORING_OP_X) with the fields of io_uring_enter(2)'s submission entry; @flags goes into
+ * rw_flags. @timeout: seconds after which it ends with -ETIMEDOUT, negative for none. Buffers must live until it is taken.
+ * -ENOSYS: this worker has no ring.
+ */
+FRACTAL_API int fractal_io_start(struct fractal_io *io, uint8_t opcode, int fd, const void *addr,
+				 uint32_t len, uint64_t off, uint32_t flags, double timeout);
+/** Queues a splice(2); an offset of -1 means the file's own. */
+FRACTAL_API int fractal_io_splice(struct fractal_io *io, int from, int64_t from_off, int to,
+				  int64_t to_off, uint32_t len, uint32_t flags);
+/** Queues a sleep; its result is 0. */
+FRACTAL_API int fractal_io_sleep(struct fractal_io *io, double seconds);
+/** The owner waits from now on. Ends at once (-EINTR, -ECANCELED) for an interrupted request and when the mount has ended. */
+FRACTAL_API void fractal_io_wait(struct fractal_io *io);
+/** Ends the wait for an operation that was not started. Any thread; the first one counts. */
+FRACTAL_API void fractal_io_complete(struct fractal_io *io, int result);
+/** Cancels it; it is still to be taken, with -@error if it had not ended by then. */
+FRACTAL_API void fractal_io_cancel(struct fractal_io *io, int error);
+/** The next operation that is done, or NULL. */
+FRACTAL_API struct fractal_io *fractal_io_take(struct fractal_worker *worker);
+FRACTAL_API void fractal_io_free(struct fractal_io *io);
+/** For hooks that wait before the mount serves: runs the ring until something is done. -ENOSYS without a ring. */
+FRACTAL_API int fractal_worker_poll(struct fractal_worker *worker);
+
 /* ---- sessions ----------------------------------------------------------------------------------------- */
 
 FRACTAL_API int fractal_session_workers(const struct fractal_session *session);

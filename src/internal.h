@@ -72,6 +72,8 @@ struct entry {
 
 /* ---- workers ---- */
 
+struct io;
+
 struct completion {
 	void (*fn)(struct fractal_worker *w, struct completion *c, int res, unsigned flags);
 };
@@ -114,6 +116,12 @@ struct fractal_worker {
 	_Atomic(struct entry *) inbox;
 	_Atomic(struct entry *) current; /* the request last handed out */
 	_Atomic uint64_t rounds;
+	struct io *live_ios, *free_ios, *done_ios, **done_tail;
+	_Atomic(struct io *) io_inbox; /* completed by other threads */
+	_Atomic bool interrupts;       /* an interrupted request may have something to cancel */
+	uint32_t ring_ios;	       /* operations in the ring */
+	uint32_t late_waits;
+	bool ios_closed;
 	void *user;
 	int start_error;
 	bool thread_started;
@@ -130,13 +138,28 @@ void worker_destroy(struct fractal_worker *w);
 void *worker_main(void *arg);
 void worker_post(struct fractal_worker *w, struct entry *e, enum entry_mail mail);
 void worker_append_ready(struct fractal_worker *w, struct entry *e);
+void worker_take_wake(struct fractal_worker *w);
 void worker_account(struct fractal_worker *w, struct entry *e);
 extern _Thread_local struct fractal_worker *worker_self;
 
+/* ring.c */
+#define RING_NOBODY 1u /* user_data of a completion that nobody waits for */
+int ring_setup(struct fractal_worker *w);
+void ring_teardown(struct fractal_worker *w);
+struct io_uring_sqe *ring_sqe(struct fractal_worker *w);
+uint64_t ring_tag(struct completion *c);
+bool ring_is_completion(uint64_t user_data);
+bool ring_flush(struct fractal_worker *w);
+struct entry *ring_next(struct fractal_worker *w, int *res);
+
 /* uring.c */
-int uring_setup(struct fractal_worker *w);
 int uring_register(struct fractal_worker *w);
-void uring_teardown(struct fractal_worker *w);
+
+/* io.c */
+void io_cancel_interrupted(struct fractal_worker *w);
+void io_close_all(struct fractal_worker *w);
+bool io_pending(const struct fractal_worker *w);
+void io_free_all(struct fractal_worker *w);
 
 /* devfuse.c */
 int dev_open_clone(struct fractal_worker *w);

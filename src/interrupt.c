@@ -20,6 +20,7 @@ static bool mark_request(struct fractal_session *s, uint64_t id)
 			if (atomic_load(&e->state) != ENTRY_HELD || e->req.id != id)
 				continue;
 			atomic_store(&e->interrupted, id);
+			atomic_store(&w->interrupts, true);
 			fractal_worker_wake(w);
 			return true;
 		}

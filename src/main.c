@@ -10,8 +10,10 @@
 #include "doctor.h"
 #include "guardian.h"
 #include "report.h"
+#include "stats.h"
 #include <errno.h>
 #include <limits.h>
+#include <luajit.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@
 /* What the mount's hooks need. Hooks of the library get the host as their user, and signals get nothing. */
 static struct {
 	_Atomic(struct fractal_session *) session;
+	atomic_int signals; /* that came before the mount was ready; negative once it is */
 	struct host *host;
 	char *mountpoint;
 	struct daemon daemon;
@@ -30,12 +33,23 @@ static struct {
 
 /* ---- signals ----------------------------------------------------------------------------------------------- */
 
+/*
+ * Asks the session to end. One that is not ready yet may be stuck in the script's `init`: there the second signal ends the
+ * process, and the guardian unmounts.
+ */
 static void on_signal(int number)
 {
+	static const char text[] = "fractal-lua: error: stopped before the mount was ready\n";
 	struct fractal_session *session = atomic_load(&serving.session);
 
 	if (session)
 		fractal_session_stop(session);
+	if (atomic_load(&serving.signals) >= 0 && atomic_fetch_add(&serving.signals, 1) >= 1) {
+		ssize_t told = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+		(void)told;
+		_exit(CLI_FAILED);
+	}
 }
 
 /* A hang-up that was ignored when the command started (nohup) stays so. */
@@ -64,6 +78,7 @@ static void on_ready(struct fractal_session *session, void *user)
 	int states = host_states(serving.host, workers);
 	char line[PATH_MAX + 512];
 
+	atomic_store(&serving.signals, INT_MIN);
 	if (serving.say_transport && transport == FRACTAL_TRANSPORT_DEV)
 		report(FRACTAL_LOG_INFO, "transport dev (classic /dev/fuse): %s",
 		       fractal_session_transport_reason(session));
@@ -96,6 +111,8 @@ static int serve(const struct options *options, struct guardian *guardian)
 		err = guardian_watch(guardian, serving.mountpoint);
 	if (!err)
 		err = fractal_session_run(session);
+	if (options->config.timing)
+		stats_report(session);
 	/* A handler that does not return keeps its thread: only the end of the process helps. */
 	if (err == -ETIMEDOUT)
 		_exit(CLI_FAILED);
@@ -135,6 +152,7 @@ static int run_script(const struct cli *cli, const char *script, struct guardian
 		return CLI_FAILED;
 	}
 	if (!host_load(&serving.host, script, report_sink)) {
+		options.config.timing = cli->stats;
 		status = cli_settle(cli, serving.host, &options);
 		if (!status && serve_host(&options, guardian))
 			status = CLI_FAILED;
@@ -247,7 +265,7 @@ static int run_command(const struct cli *cli)
 	case CLI_HELP:
 		return command_help(cli);
 	case CLI_VERSION:
-		printf("fractal-lua %s\n", fractal_version());
+		printf("fractal-lua %s, %s\n", fractal_version(), LUAJIT_VERSION);
 		return CLI_OK;
 	default:
 		return command_mount(cli);

@@ -446,8 +446,10 @@ void options_help(FILE *out)
 	for (size_t i = 0; i < MOUNT_ROWS; i++) {
 		const struct mount_option *row = mount_option_at(i);
 
+		snprintf(left, sizeof(left), "%s%s", row->name,
+			 row->kind == MOUNT_OPTION_VALUE ? "=N" : "");
 		if (*row->doc && row->kind != MOUNT_OPTION_REFUSE)
-			fprintf(out, "  %-26s %s\n", row->name, row->doc);
+			fprintf(out, "  %-26s %s\n", left, row->doc);
 	}
 	fprintf(out, "\nWhat to ask of the kernel; \"no\" in front switches it off:\n");
 	for (size_t i = 0; i < CAPS; i++) {

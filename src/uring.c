@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * uring.c - FUSE over io_uring: one ring per worker, serving the queues of one or several CPUs.
+ * uring.c - FUSE over io_uring: a worker's ring serves the queues of one or several CPUs.
  *
  * Each entry is registered once; a completion brings a request in its header and payload, and COMMIT_AND_FETCH
  * sends the reply and asks for the next. The kernel copies a request in as task work of the thread that submitted
@@ -11,33 +11,13 @@
  */
 #include "internal.h"
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
-#include <unistd.h>
-
-#define TAG_COMPLETION 1u
-#define SPARE_SQES     64u
-
-static void *tag(struct completion *c)
-{
-	return (void *)((uintptr_t)c | TAG_COMPLETION);
-}
-
-static struct io_uring_sqe *get_sqe(struct fractal_worker *w)
-{
-	struct io_uring_sqe *sqe;
-
-	while (!(sqe = io_uring_get_sqe(&w->ring)))
-		io_uring_submit(&w->ring);
-	return sqe;
-}
 
 static void queue_command(struct fractal_worker *w, struct entry *e, uint32_t cmd_op)
 {
-	struct io_uring_sqe *sqe = get_sqe(w);
+	struct io_uring_sqe *sqe = ring_sqe(w);
 	struct fractal_uring_cmd_req *cmd = (struct fractal_uring_cmd_req *)sqe->cmd;
 
-	memset(sqe, 0, 128);
 	sqe->opcode = IORING_OP_URING_CMD;
 	sqe->flags = IOSQE_FIXED_FILE;
 	sqe->fd = 0;
@@ -51,54 +31,6 @@ static void queue_command(struct fractal_worker *w, struct entry *e, uint32_t cm
 	cmd->commit_id = e->commit_id;
 }
 
-static void watch_wake_fd(struct fractal_worker *w)
-{
-	struct io_uring_sqe *sqe = get_sqe(w);
-
-	memset(sqe, 0, 128);
-	io_uring_prep_poll_multishot(sqe, w->wake_fd, POLLIN);
-	io_uring_sqe_set_data(sqe, tag(&w->wake_done));
-}
-
-static void woken(struct fractal_worker *w, struct completion *c, int res, unsigned flags)
-{
-	uint64_t count;
-
-	(void)c;
-	(void)res;
-	if (read(w->wake_fd, &count, sizeof(count)) > 0)
-		atomic_store(&w->wake_pending, false);
-	if (!(flags & IORING_CQE_F_MORE) && !w->finished)
-		watch_wake_fd(w);
-}
-
-/* Makes the ring on the worker's own thread (SINGLE_ISSUER). Nothing is promised to the kernel yet. */
-int uring_setup(struct fractal_worker *w)
-{
-	uint32_t n = w->ring_entries + SPARE_SQES;
-	struct io_uring_params p = {
-		.flags = IORING_SETUP_SQE128 | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
-			 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CLAMP,
-		.cq_entries = n * 2,
-	};
-	int rc = io_uring_queue_init_params(n, &w->ring, &p);
-
-	if (rc)
-		return rc;
-	/* A forked child must not keep the connection alive through this ring. */
-	io_uring_ring_dontfork(&w->ring);
-	rc = io_uring_register_files(&w->ring, &w->s->mnt.fd, 1);
-	if (rc) {
-		io_uring_queue_exit(&w->ring);
-		return rc;
-	}
-	io_uring_register_ring_fd(&w->ring);
-	w->wake_done.fn = woken;
-	w->have_ring = true;
-	return 0;
-}
-
 /* Offers every entry to the kernel. A refusal completes at once: -errno then. */
 int uring_register(struct fractal_worker *w)
 {
@@ -109,23 +41,14 @@ int uring_register(struct fractal_worker *w)
 	for (uint32_t i = 0; i < w->ring_entries; i++)
 		queue_command(w, &w->entries[i], FRACTAL_URING_CMD_REGISTER);
 	w->ring_live = w->ring_entries;
-	watch_wake_fd(w);
 	rc = io_uring_submit(&w->ring);
 	if (rc < 0)
 		return rc;
 	io_uring_for_each_cqe(&w->ring, head, cqe) {
-		if (!(cqe->user_data & TAG_COMPLETION) && cqe->res < 0 && cqe->res != -ENOTCONN)
+		if (!ring_is_completion(cqe->user_data) && cqe->res < 0 && cqe->res != -ENOTCONN)
 			return cqe->res;
 	}
 	return 0;
-}
-
-void uring_teardown(struct fractal_worker *w)
-{
-	if (!w->have_ring)
-		return;
-	io_uring_queue_exit(&w->ring);
-	w->have_ring = false;
 }
 
 /* The last completion of an entry: unmounted, aborted, or its ring is being torn down. */
@@ -182,37 +105,16 @@ static bool arrived(struct fractal_worker *w, struct entry *e)
 
 static struct entry *uring_next(struct fractal_worker *w)
 {
-	struct io_uring_cqe *cqe;
-	unsigned head;
+	struct entry *e;
+	int res;
 
-	for (;;) {
-		uint64_t data;
-		unsigned flags;
-		int res;
-
-		cqe = NULL;
-		io_uring_for_each_cqe(&w->ring, head, cqe)
-			break;
-		if (!cqe || !io_uring_cq_ready(&w->ring))
-			return NULL;
-		data = cqe->user_data;
-		res = cqe->res;
-		flags = cqe->flags;
-		io_uring_cq_advance(&w->ring, 1);
-		if (data & TAG_COMPLETION) {
-			struct completion *c =
-				(struct completion *)(uintptr_t)(data & ~(uint64_t)TAG_COMPLETION);
-
-			c->fn(w, c, res, flags);
-		} else {
-			struct entry *e = (struct entry *)(uintptr_t)data;
-
-			if (res)
-				entry_ended(w, e, res);
-			else if (arrived(w, e))
-				return e;
-		}
+	while ((e = ring_next(w, &res))) {
+		if (res)
+			entry_ended(w, e, res);
+		else if (arrived(w, e))
+			return e;
 	}
+	return NULL;
 }
 
 static void uring_commit(struct fractal_worker *w, struct entry *e)
@@ -224,12 +126,6 @@ static void uring_commit(struct fractal_worker *w, struct entry *e)
 	worker_account(w, e);
 	atomic_store_explicit(&e->state, ENTRY_FREE, memory_order_release);
 	send_reply(w, e, e->error, e->out_len);
-}
-
-static bool uring_flush(struct fractal_worker *w)
-{
-	io_uring_submit(&w->ring);
-	return io_uring_cq_ready(&w->ring) != 0;
 }
 
 static bool uring_wait(struct fractal_worker *w, int timeout_ms)
@@ -249,6 +145,6 @@ const struct transport uring_transport = {
 	.id = FRACTAL_TRANSPORT_URING,
 	.next = uring_next,
 	.commit = uring_commit,
-	.flush = uring_flush,
+	.flush = ring_flush,
 	.wait = uring_wait,
 };

@@ -77,6 +77,7 @@ int worker_init(struct fractal_worker *w, struct fractal_session *s, int id)
 	w->id = id;
 	w->dev_fd = -1;
 	w->ready_tail = &w->ready_head;
+	w->done_tail = &w->done_ios;
 	w->first_queue = (uint32_t)id * q / n;
 	w->queues = ((uint32_t)id + 1) * q / n - w->first_queue;
 	w->dev_entries = id == 0 && s->cfg.queue_depth < SIDE_ENTRIES ? SIDE_ENTRIES
@@ -99,6 +100,7 @@ void worker_destroy(struct fractal_worker *w)
 		close(w->dev_fd);
 	if (w->area && w->ring_live == 0)
 		munmap(w->area, w->area_size);
+	io_free_all(w);
 	free(w->entries);
 }
 
@@ -170,6 +172,15 @@ void fractal_worker_wake(struct fractal_worker *w)
 	if (!atomic_exchange(&w->wake_pending, true) && write(w->wake_fd, &one, sizeof(one)) < 0)
 		session_log(w->s, FRACTAL_LOG_ERROR, "waking worker %d: %s", w->id,
 			    strerror(errno));
+}
+
+/* The wake descriptor is readable: from now on it can be written again. */
+void worker_take_wake(struct fractal_worker *w)
+{
+	uint64_t count;
+
+	if (read(w->wake_fd, &count, sizeof(count)) > 0)
+		atomic_store(&w->wake_pending, false);
 }
 
 /* Empties the inbox, oldest first: replies are committed, requests wait on the ready list. */
@@ -283,7 +294,27 @@ static int follow_transport(struct fractal_worker *w)
 
 static bool over(struct fractal_worker *w)
 {
-	return atomic_load(&w->s->quit) || (w->finished && w->held == 0);
+	if (w->finished)
+		io_close_all(w);
+	return atomic_load(&w->s->quit) || (w->finished && w->held == 0 && !io_pending(w));
+}
+
+static bool has_work(const struct fractal_worker *w)
+{
+	return atomic_load(&w->inbox) || atomic_load(&w->io_inbox) || w->done_ios || w->ready_head;
+}
+
+int fractal_worker_poll(struct fractal_worker *w)
+{
+	int res;
+
+	if (!w->have_ring)
+		return -ENOSYS;
+	if (!ring_flush(w) && !has_work(w))
+		io_uring_submit_and_wait(&w->ring, 1);
+	/* Nothing is registered yet, so only operations complete. */
+	ring_next(w, &res);
+	return atomic_load(&w->s->quit) ? -ECANCELED : 0;
 }
 
 static int serve(struct fractal_worker *w)
@@ -295,8 +326,8 @@ static int serve(struct fractal_worker *w)
 		rc = follow_transport(w);
 		if (rc)
 			return rc;
-		if (!w->tr->flush(w) && !atomic_load(&w->inbox) &&
-		    !w->tr->wait(w, w->warm ? TRIM_MS : -1))
+		io_cancel_interrupted(w);
+		if (!w->tr->flush(w) && !has_work(w) && !w->tr->wait(w, w->warm ? TRIM_MS : -1))
 			trim(w, true);
 		atomic_fetch_add_explicit(&w->rounds, 1, memory_order_relaxed);
 		rc = cfg->serve ? cfg->serve(w, cfg->user) : dispatch_serve(w, cfg->user);
@@ -318,10 +349,8 @@ static int run_hook(struct fractal_worker *w, enum session_phase phase)
 
 static int start_serving(struct fractal_worker *w)
 {
-	if (atomic_load(&w->s->transport) != FRACTAL_TRANSPORT_URING) {
-		uring_teardown(w);
+	if (atomic_load(&w->s->transport) != FRACTAL_TRANSPORT_URING)
 		return follow_transport(w);
-	}
 	return uring_register(w);
 }
 
@@ -335,7 +364,7 @@ void *worker_main(void *arg)
 
 	worker_self = w;
 	pin(w);
-	w->start_error = s->cfg.transport == FRACTAL_TRANSPORT_DEV ? 0 : uring_setup(w);
+	w->start_error = ring_setup(w);
 	phase = session_arrive(s, PHASE_SETUP, 0);
 	while (phase == PHASE_INIT || phase == PHASE_START) {
 		started |= phase == PHASE_START;
@@ -353,7 +382,7 @@ void *worker_main(void *arg)
 	}
 	if (started && s->cfg.worker_stop)
 		s->cfg.worker_stop(w, s->cfg.user);
-	uring_teardown(w);
+	ring_teardown(w);
 	atomic_store(&w->ended, true);
 	session_note(s);
 	return NULL;

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * io.c - operations that a handler or task waits for: io_uring requests on the worker's own ring, and events that
+ * another thread completes.
+ *
+ * Life: fractal_io_new → fractal_io_start (or nothing, for an event) → fractal_io_wait → … → fractal_io_take gives
+ * it back with its result → fractal_io_free. An operation's buffers stay the kernel's until it is taken, also
+ * after a cancel. FUSE_INTERRUPT cancels what the interrupted request waits for; the end of the mount cancels all.
+ */
+#include "internal.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tasks may wait this often after the mount's end (to clean up); later waits never return. */
+#define LATE_WAITS 1000u
+
+enum io_state {
+	IO_NEW,
+	IO_RUNNING, /* in the ring */
+	IO_WAITING, /* an event nobody has completed */
+	IO_DONE,
+};
+
+struct io {
+	struct fractal_io pub; /* first: a public pointer is ours */
+	struct completion completion;
+	struct fractal_worker *w;
+	struct io *next, *prev;	     /* among the worker's live operations */
+	struct io *next_done;	     /* in the done list or the inbox */
+	struct __kernel_timespec ts; /* of the linked timeout, or of a sleep */
+	_Atomic int state;
+	int32_t posted; /* result given by another thread */
+	int cancel_error;
+	bool timed;
+	bool is_sleep;
+};
+
+static void push_done(struct io *io, int32_t result)
+{
+	struct fractal_worker *w = io->w;
+
+	atomic_store(&io->state, IO_DONE);
+	io->pub.result = result;
+	io->next_done = NULL;
+	*w->done_tail = io;
+	w->done_tail = &io->next_done;
+}
+
+/* A completion on the ring. */
+static void io_completed(struct fractal_worker *w, struct completion *c, int res, unsigned flags)
+{
+	struct io *io = (struct io *)((char *)c - offsetof(struct io, completion));
+
+	(void)flags;
+	w->ring_ios--;
+	if (io->is_sleep && res == -ETIME)
+		res = 0;
+	else if (io->cancel_error && (res == -ECANCELED || res == -EINTR))
+		res = -io->cancel_error;
+	else if (io->timed && (res == -ECANCELED || res == -EINTR))
+		res = -ETIMEDOUT;
+	push_done(io, res);
+}
+
+struct fractal_io *fractal_io_new(struct fractal_worker *w)
+{
+	struct io *io = w->free_ios;
+	struct entry *current = atomic_load_explicit(&w->current, memory_order_relaxed);
+
+	if (io)
+		w->free_ios = io->next;
+	else
+		io = malloc(sizeof(*io));
+	if (!io)
+		return NULL;
+	memset(io, 0, sizeof(*io));
+	io->w = w;
+	io->completion.fn = io_completed;
+	io->pub.req = current ? &current->req : NULL;
+	io->next = w->live_ios;
+	if (io->next)
+		io->next->prev = io;
+	w->live_ios = io;
+	return &io->pub;
+}
+
+void fractal_io_free(struct fractal_io *pub)
+{
+	struct io *io = (struct io *)pub;
+	struct fractal_worker *w = io->w;
+
+	if (io->prev)
+		io->prev->next = io->next;
+	else
+		w->live_ios = io->next;
+	if (io->next)
+		io->next->prev = io->prev;
+	io->next = w->free_ios;
+	w->free_ios = io;
+}
+
+static void set_ts(struct io *io, double seconds)
+{
+	io->ts.tv_sec = (int64_t)seconds;
+	io->ts.tv_nsec = (int64_t)((seconds - (double)io->ts.tv_sec) * 1e9);
+}
+
+int fractal_io_start(struct fractal_io *pub, uint8_t opcode, int fd, const void *addr, uint32_t len,
+		     uint64_t off, uint32_t flags, double timeout)
+{
+	struct io *io = (struct io *)pub;
+	struct fractal_worker *w = io->w;
+	struct io_uring_sqe *sqe;
+
+	if (!w->have_ring)
+		return -ENOSYS;
+	if (w->ios_closed)
+		return 0; /* the wait ends at once */
+	/* A timeout is linked to the entry before it: both go in one submission. */
+	if (io_uring_sq_space_left(&w->ring) < 2)
+		io_uring_submit(&w->ring);
+	sqe = ring_sqe(w);
+	sqe->opcode = opcode;
+	sqe->fd = fd;
+	sqe->addr = (uintptr_t)addr;
+	sqe->len = len;
+	sqe->off = off;
+	sqe->rw_flags = (int)flags;
+	sqe->user_data = ring_tag(&io->completion);
+	if (timeout >= 0) {
+		sqe->flags |= IOSQE_IO_LINK;
+		io->timed = true;
+		set_ts(io, timeout);
+		sqe = ring_sqe(w);
+		sqe->opcode = IORING_OP_LINK_TIMEOUT;
+		sqe->addr = (uintptr_t)&io->ts;
+		sqe->len = 1;
+		sqe->user_data = RING_NOBODY;
+	}
+	atomic_store(&io->state, IO_RUNNING);
+	w->ring_ios++;
+	return 0;
+}
+
+int fractal_io_splice(struct fractal_io *pub, int from, int64_t from_off, int to, int64_t to_off,
+		      uint32_t len, uint32_t flags)
+{
+	struct io *io = (struct io *)pub;
+	int rc = fractal_io_start(pub, IORING_OP_NOP, to, NULL, len, (uint64_t)to_off, flags, -1);
+	struct io_uring *ring = &io->w->ring;
+
+	if (rc || atomic_load(&io->state) != IO_RUNNING)
+		return rc;
+	/* The entry just queued becomes a splice, which keeps its source where others have an address. */
+	struct io_uring_sqe *sqe =
+		&ring->sq.sqes[((ring->sq.sqe_tail - 1) & *ring->sq.kring_mask) << 1];
+
+	sqe->opcode = IORING_OP_SPLICE;
+	sqe->splice_fd_in = from;
+	sqe->splice_off_in = (uint64_t)from_off;
+	return 0;
+}
+
+int fractal_io_sleep(struct fractal_io *pub, double seconds)
+{
+	struct io *io = (struct io *)pub;
+
+	set_ts(io, seconds > 0 ? seconds : 0);
+	io->is_sleep = true;
+	return fractal_io_start(pub, IORING_OP_TIMEOUT, -1, &io->ts, 1, 0, 0, -1);
+}
+
+void fractal_io_cancel(struct fractal_io *pub, int error)
+{
+	struct io *io = (struct io *)pub;
+	int waiting = IO_WAITING;
+
+	if (io->cancel_error)
+		return;
+	if (atomic_load(&io->state) == IO_RUNNING) {
+		struct io_uring_sqe *sqe = ring_sqe(io->w);
+
+		io->cancel_error = error;
+		sqe->opcode = IORING_OP_ASYNC_CANCEL;
+		sqe->fd = -1;
+		sqe->addr = ring_tag(&io->completion);
+		sqe->user_data = RING_NOBODY;
+	} else if (atomic_compare_exchange_strong(&io->state, &waiting, IO_DONE)) {
+		io->cancel_error = error;
+		push_done(io, -error);
+	}
+}
+
+void fractal_io_wait(struct fractal_io *pub)
+{
+	struct io *io = (struct io *)pub;
+	struct fractal_worker *w = io->w;
+	int new = IO_NEW;
+
+	atomic_compare_exchange_strong(&io->state, &new, IO_WAITING);
+	if (w->ios_closed && w->late_waits++ < LATE_WAITS)
+		fractal_io_cancel(pub, ECANCELED);
+	else if (pub->req && fractal_interrupted(pub->req))
+		fractal_io_cancel(pub, EINTR);
+}
+
+void fractal_io_complete(struct fractal_io *pub, int result)
+{
+	struct io *io = (struct io *)pub, *head;
+	struct fractal_worker *w = io->w;
+	int expected = IO_WAITING;
+
+	if (!atomic_compare_exchange_strong(&io->state, &expected, IO_DONE)) {
+		expected = IO_NEW;
+		if (!atomic_compare_exchange_strong(&io->state, &expected, IO_DONE))
+			return;
+	}
+	if (worker_self == w) {
+		push_done(io, result);
+		return;
+	}
+	io->posted = result;
+	head = atomic_load(&w->io_inbox);
+	do {
+		io->next_done = head;
+	} while (!atomic_compare_exchange_weak(&w->io_inbox, &head, io));
+	fractal_worker_wake(w);
+}
+
+/* Results that other threads have posted, oldest first. */
+static void take_posted(struct fractal_worker *w)
+{
+	struct io *io, *next, *in_order = NULL;
+
+	for (io = atomic_exchange(&w->io_inbox, NULL); io; io = next) {
+		next = io->next_done;
+		io->next_done = in_order;
+		in_order = io;
+	}
+	for (io = in_order; io; io = next) {
+		next = io->next_done;
+		push_done(io, io->posted);
+	}
+}
+
+struct fractal_io *fractal_io_take(struct fractal_worker *w)
+{
+	struct io *io;
+
+	if (atomic_load_explicit(&w->io_inbox, memory_order_relaxed))
+		take_posted(w);
+	io = w->done_ios;
+	if (!io)
+		return NULL;
+	w->done_ios = io->next_done;
+	if (!w->done_ios)
+		w->done_tail = &w->done_ios;
+	/* What it goes on with is this request again. */
+	atomic_store_explicit(&w->current, (struct entry *)io->pub.req, memory_order_relaxed);
+	return &io->pub;
+}
+
+/* Cancels what interrupted requests wait for. */
+void io_cancel_interrupted(struct fractal_worker *w)
+{
+	struct io *io, *next;
+
+	if (!atomic_load_explicit(&w->interrupts, memory_order_relaxed))
+		return;
+	atomic_store(&w->interrupts, false);
+	for (io = w->live_ios; io; io = next) {
+		next = io->next;
+		if (io->pub.req && fractal_interrupted(io->pub.req))
+			fractal_io_cancel(&io->pub, EINTR);
+	}
+}
+
+/* The mount has ended: every wait ends with ECANCELED. */
+void io_close_all(struct fractal_worker *w)
+{
+	struct io *io, *next;
+
+	if (w->ios_closed)
+		return;
+	w->ios_closed = true;
+	for (io = w->live_ios; io; io = next) {
+		next = io->next;
+		fractal_io_cancel(&io->pub, ECANCELED);
+	}
+}
+
+/* Is anything left that will still come back? */
+bool io_pending(const struct fractal_worker *w)
+{
+	return w->ring_ios > 0 || w->done_ios || atomic_load(&w->io_inbox);
+}
+
+void io_free_all(struct fractal_worker *w)
+{
+	struct io *io, *next;
+
+	for (io = w->live_ios; io; io = next) {
+		next = io->next;
+		free(io);
+	}
+	for (io = w->free_ios; io; io = next) {
+		next = io->next;
+		free(io);
+	}
+	w->live_ios = w->free_ios = NULL;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ring.c - a worker's io_uring: made on its own thread, shared by FUSE requests (uring.c) and by operations that
+ * handlers wait for (io.c).
+ *
+ * user_data is an entry's address, or a struct completion's with the lowest bit set.
+ */
+#include "internal.h"
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TAG_COMPLETION 1u
+#define SPARE_SQES     64u
+
+uint64_t ring_tag(struct completion *c)
+{
+	return (uintptr_t)c | TAG_COMPLETION;
+}
+
+bool ring_is_completion(uint64_t user_data)
+{
+	return user_data & TAG_COMPLETION;
+}
+
+/* A zeroed submission entry; hands over what is queued when there is no room. */
+struct io_uring_sqe *ring_sqe(struct fractal_worker *w)
+{
+	struct io_uring_sqe *sqe;
+
+	while (!(sqe = io_uring_get_sqe(&w->ring)))
+		io_uring_submit(&w->ring);
+	memset(sqe, 0, 128);
+	return sqe;
+}
+
+static void watch_wake_fd(struct fractal_worker *w)
+{
+	struct io_uring_sqe *sqe = ring_sqe(w);
+
+	io_uring_prep_poll_multishot(sqe, w->wake_fd, POLLIN);
+	sqe->user_data = ring_tag(&w->wake_done);
+}
+
+static void woken(struct fractal_worker *w, struct completion *c, int res, unsigned flags)
+{
+	(void)c;
+	(void)res;
+	worker_take_wake(w);
+	if (!(flags & IORING_CQE_F_MORE) && !w->finished)
+		watch_wake_fd(w);
+}
+
+/* Makes the ring on the worker's own thread (SINGLE_ISSUER). Nothing is promised to the kernel yet. */
+int ring_setup(struct fractal_worker *w)
+{
+	uint32_t n = w->ring_entries + SPARE_SQES;
+	struct io_uring_params p = {
+		.flags = IORING_SETUP_SQE128 | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+			 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CLAMP,
+		.cq_entries = n * 2,
+	};
+	int rc = io_uring_queue_init_params(n, &w->ring, &p);
+
+	if (rc)
+		return rc;
+	/* A forked child must not keep the connection alive through this ring. */
+	io_uring_ring_dontfork(&w->ring);
+	rc = io_uring_register_files(&w->ring, &w->s->mnt.fd, 1);
+	if (rc) {
+		io_uring_queue_exit(&w->ring);
+		return rc;
+	}
+	io_uring_register_ring_fd(&w->ring);
+	w->wake_done.fn = woken;
+	w->have_ring = true;
+	watch_wake_fd(w);
+	return 0;
+}
+
+void ring_teardown(struct fractal_worker *w)
+{
+	if (!w->have_ring)
+		return;
+	io_uring_queue_exit(&w->ring);
+	w->have_ring = false;
+}
+
+/* Hands over what is queued and runs deferred work, without waiting. True when completions are there. */
+bool ring_flush(struct fractal_worker *w)
+{
+	io_uring_submit(&w->ring);
+	return io_uring_cq_ready(&w->ring) != 0;
+}
+
+/* Takes the next completion: completions of operations run their function; an entry's is returned with its result. */
+struct entry *ring_next(struct fractal_worker *w, int *res)
+{
+	for (;;) {
+		struct io_uring_cqe *cqe = NULL;
+		struct completion *c;
+		uint64_t data;
+		unsigned head, flags;
+
+		io_uring_for_each_cqe(&w->ring, head, cqe) {
+			break;
+		}
+		if (!cqe || !io_uring_cq_ready(&w->ring))
+			return NULL;
+		data = cqe->user_data;
+		*res = cqe->res;
+		flags = cqe->flags;
+		io_uring_cq_advance(&w->ring, 1);
+		if (!(data & TAG_COMPLETION))
+			return (struct entry *)(uintptr_t)data;
+		c = (struct completion *)(uintptr_t)(data & ~(uint64_t)TAG_COMPLETION);
+		if (c)
+			c->fn(w, c, *res, flags);
+	}
+}
