@@ -109,10 +109,11 @@ static int serve(const struct options *options, struct guardian *guardian)
 	err = fractal_session_mount(session, serving.mountpoint);
 	if (!err)
 		err = guardian_watch(guardian, serving.mountpoint);
-	if (!err)
+	if (!err) {
 		err = fractal_session_run(session);
-	if (options->config.timing)
-		stats_report(session);
+		if (options->config.timing)
+			stats_report(session);
+	}
 	/* A handler that does not return keeps its thread: only the end of the process helps. */
 	if (err == -ETIMEDOUT)
 		_exit(CLI_FAILED);
