@@ -122,7 +122,7 @@ int guardian_watch(struct guardian *guardian, const char *mountpoint)
 		return 0;
 	if (strlen(mountpoint) >= sizeof(message.mountpoint))
 		return -ENAMETOOLONG;
-	strcpy(message.mountpoint, mountpoint);
+	memcpy(message.mountpoint, mountpoint, strlen(mountpoint) + 1);
 	err = mount_identify(&m);
 	if (err)
 		return err;

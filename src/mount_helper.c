@@ -137,7 +137,7 @@ int mount_helper_attach(const char *options, const char *mountpoint, int *fd,
 {
 	char *argv[] = { PROGRAM, "-o", (char *)options, "--", (char *)mountpoint, NULL };
 	int pair[2] = { -1, -1 }, errors[2] = { -1, -1 };
-	pid_t pid;
+	pid_t pid = -1;
 	int err = 0;
 
 	*fd = -1;
