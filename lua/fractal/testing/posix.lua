@@ -18,6 +18,9 @@ local capabilities = require "fractal.testing.posix.capabilities"
 
 local posix = {}
 
+-- After this many cases that timed out the others are not tried: the filesystem does not answer any more.
+local HANGS = 10
+
 -- The subjects, each a file of cases in fractal/testing/posix/.
 posix.subjects = {
 	"path", "names", "open", "io", "truncate", "directories", "readdir", "links", "unlink", "symlinks",
@@ -79,7 +82,8 @@ local function reap(pid, late)
 	return false
 end
 
--- Runs fn in a forked process group with a time limit in seconds: returns "ok", "fail" or "skip", and the text.
+-- Runs fn in a forked process group with a time limit in seconds: returns "ok", "fail" or "skip", the text, and
+-- whether it ran out of time.
 local function isolated(timeout, fn)
 	local reader, writer = sys.must.pipe()
 	local pid = sys.must.fork()
@@ -97,8 +101,8 @@ local function isolated(timeout, fn)
 	local ended, signal = reap(pid, late)
 	local kind, message = text:match("^(%a+)\n(.*)$")
 	if kind and not signal then return kind, message end
-	if not ended then return "fail", ("hangs in the kernel and cannot be killed (after %d s)"):format(timeout) end
-	if signal == sys.K.signals.alrm or late then return "fail", ("timed out after %d s"):format(timeout) end
+	if not ended then return "fail", ("hangs in the kernel and cannot be killed (after %d s)"):format(timeout), true end
+	if signal == sys.K.signals.alrm or late then return "fail", ("timed out after %d s"):format(timeout), true end
 	return "fail", signal and ("crashed with signal %d"):format(signal) or "ended without a result"
 end
 
@@ -110,7 +114,7 @@ function Suite:in_directory(fn)
 	self.serial = self.serial + 1
 	local dir = ("%s/%d"):format(self.work, self.serial)
 	local began = sys.clock("monotonic")
-	local kind, message = isolated(self.timeout, function(report_fd)
+	local kind, message, late = isolated(self.timeout, function(report_fd)
 		sys.umask("022")
 		sys.must.mkdir(dir, "755")
 		sys.must.chdir(dir)
@@ -121,6 +125,7 @@ function Suite:in_directory(fn)
 		if not ok then error(result, 0) end
 		return result
 	end)
+	if late then self.late = self.late + 1 end
 	if kind == "fail" then
 		isolated(self.timeout, function() sys.remove_tree(sys.FDCWD, dir) end)
 	end
@@ -160,6 +165,10 @@ function Suite:run_case(case)
 		outcome.status, outcome.message, outcome.missing = "skipped", reason, need
 		return outcome
 	end
+	if self.late >= HANGS then
+		outcome.status, outcome.message = "failed", ("not run: %d cases before it timed out"):format(self.late)
+		return outcome
+	end
 	local kind, message, seconds = self:in_directory(case.run)
 	outcome.status = ({ ok = "passed", fail = "failed", skip = "skipped" })[kind]
 	outcome.message, outcome.seconds = message ~= "" and message or nil, seconds
@@ -194,7 +203,7 @@ end
 function posix.run(dir, options)
 	options = options or {}
 	local suite = setmetatable({
-		work = ("%s/posix-%d"):format(absolute(dir), sys.getpid()), serial = 0, capabilities = {},
+		work = ("%s/posix-%d"):format(absolute(dir), sys.getpid()), serial = 0, late = 0, capabilities = {},
 		timeout = options.timeout or 10, skip = skip_table(options.skip),
 	}, Suite)
 	local began = sys.clock("monotonic")

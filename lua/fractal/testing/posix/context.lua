@@ -3,8 +3,6 @@
 -- empty directory of the filesystem under test, so relative names are all it needs; t:path(name) is for the few
 -- places that want an absolute one.
 
--- luacheck: no self
-
 local sys = require "fractal.testing.sys"
 local must = sys.must
 

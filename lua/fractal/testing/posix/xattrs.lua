@@ -269,6 +269,7 @@ case("trusted attributes are hidden from others: ENODATA and EPERM", function(t)
 		t:expect("ENODATA", sys.getxattr, "f", "trusted.x")
 		t:expect("EPERM", sys.setxattr, "f", "trusted.x", "2")
 		t:expect("EPERM", sys.removexattr, "f", "trusted.x")
+		for _, name in ipairs(must.listxattr("f")) do t:check(name ~= "trusted.x", "trusted.x is listed") end
 	end)
 end, { "trusted_xattr", "two_users" })
 
