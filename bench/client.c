@@ -21,7 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -136,17 +136,27 @@ static const struct call calls[] = {
 	{ "pwrite", call_pwrite, O_WRONLY | O_DIRECT, false },
 };
 
+/* The directory of the path given, or the file itself, as the call wants it. */
+static int open_path(struct target *target)
+{
+	const int flags = options.call->open_flags | O_CLOEXEC;
+	const char *slash = strrchr(options.path, '/');
+	char directory[PATH_MAX] = ".";
+
+	target->name = slash ? slash + 1 : options.path;
+	if (!options.call->open_parent)
+		return open(options.path, flags);
+	if (slash)
+		snprintf(directory, sizeof(directory), "%.*s", (int)(slash - options.path + 1),
+			 options.path);
+	return open(directory, flags);
+}
+
 static void open_target(struct target *target, unsigned int index)
 {
-	const struct call *call = options.call;
-	char *path = strdup(options.path);
-	char *copy = strdup(options.path);
 	struct stat attributes;
 
-	if (!path || !copy)
-		die("strdup");
-	target->name = basename(copy);
-	target->fd = open(call->open_parent ? dirname(path) : path, call->open_flags | O_CLOEXEC);
+	target->fd = open_path(target);
 	if (target->fd < 0 || fstat(target->fd, &attributes) < 0)
 		die(options.path);
 	target->buffer = aligned_alloc(ALIGNMENT, (options.block / ALIGNMENT + 1) * ALIGNMENT);
@@ -157,7 +167,6 @@ static void open_target(struct target *target, unsigned int index)
 	if (target->blocks == 0)
 		target->blocks = 1;
 	target->seed = index + 1;
-	free(path);
 }
 
 static uint64_t now(void)

@@ -393,10 +393,27 @@ static void serve_device(void)
 
 /* Set-up. */
 
-static void unmount(int signal)
+/* Signals are blocked in all threads; this one takes them. */
+static void *unmount_at_signal(void *arg)
 {
-	(void)signal;
+	int signal;
+
+	sigwait(arg, &signal);
 	umount2(floor_state.mountpoint, MNT_DETACH);
+	return NULL;
+}
+
+static void catch_signals(void)
+{
+	static sigset_t signals;
+	pthread_t thread;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	if (pthread_create(&thread, NULL, unmount_at_signal, &signals))
+		die("pthread_create", EAGAIN);
 }
 
 /* The queues the kernel waits for: one for each *possible* CPU ("0-3"). */
@@ -467,8 +484,7 @@ int main(int argc, char **argv)
 		floor_state.queues[i].id = (uint16_t)i;
 
 	mount_device(argv[optind]);
-	signal(SIGINT, unmount);
-	signal(SIGTERM, unmount);
+	catch_signals();
 	serve_device();
 	for (unsigned int i = 0; i < floor_state.queue_count; i++)
 		if (floor_state.queues[i].thread)

@@ -8,7 +8,9 @@
  * Prints "mounted MOUNTPOINT" when it answers; ends at SIGINT, SIGTERM or an
  * unmount from outside.
  */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,10 +85,14 @@ static const struct fractal_handlers handlers = {
 	.write = null_write,
 };
 
-static void stop(int signal)
+/* Signals are blocked in all threads; this one takes them. */
+static void *stop_at_signal(void *signals)
 {
-	(void)signal;
+	int signal;
+
+	sigwait(signals, &signal);
 	fractal_session_stop(session);
+	return NULL;
 }
 
 static void print_log(enum fractal_log_level level, const char *text, void *user)
@@ -113,6 +119,8 @@ int main(int argc, char **argv)
 		.log = print_log,
 		.ready = print_ready,
 	};
+	pthread_t thread;
+	sigset_t signals;
 	int error;
 
 	if (argc == 3 && strcmp(argv[1], "-d") == 0) {
@@ -125,11 +133,17 @@ int main(int argc, char **argv)
 	error = fractal_session_new(&session, &config);
 	if (error)
 		return 1;
-	signal(SIGINT, stop);
-	signal(SIGTERM, stop);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	if (pthread_create(&thread, NULL, stop_at_signal, &signals))
+		return 1;
 	error = fractal_session_mount(session, argv[argc - 1]);
 	if (!error)
 		error = fractal_session_run(session);
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
 	fractal_session_free(session);
 	return error ? 1 : 0;
 }
