@@ -13,21 +13,17 @@ enum {
 	OPT_DOCTOR,
 	OPT_JSON,
 	OPT_LOG,
-	OPT_STATS
+	OPT_STATS,
+	OPT_TRACE
 };
 
 static const struct option long_options[] = {
-	{ "background", no_argument, NULL, 'b' },
-	{ "check", no_argument, NULL, OPT_CHECK },
-	{ "debug", no_argument, NULL, 'd' },
-	{ "doctor", no_argument, NULL, OPT_DOCTOR },
-	{ "foreground", no_argument, NULL, 'f' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "log", required_argument, NULL, OPT_LOG },
-	{ "stats", no_argument, NULL, OPT_STATS },
-	{ "version", no_argument, NULL, 'V' },
-	{ 0 },
+	{ "background", no_argument, NULL, 'b' },  { "check", no_argument, NULL, OPT_CHECK },
+	{ "debug", no_argument, NULL, 'd' },	   { "doctor", no_argument, NULL, OPT_DOCTOR },
+	{ "foreground", no_argument, NULL, 'f' },  { "help", no_argument, NULL, 'h' },
+	{ "json", no_argument, NULL, OPT_JSON },   { "log", required_argument, NULL, OPT_LOG },
+	{ "stats", no_argument, NULL, OPT_STATS }, { "trace", optional_argument, NULL, OPT_TRACE },
+	{ "version", no_argument, NULL, 'V' },	   { 0 },
 };
 
 static const char usage[] =
@@ -38,7 +34,8 @@ static const char usage[] =
 	"\n"
 	"  -b, --background   return once it is mounted; the exit status tells whether it is\n"
 	"  -f, --foreground   stay, and log to standard error (default)\n"
-	"  -d, --debug        log more\n"
+	"  -d, --debug        log more, with each request and its answer\n"
+	"      --trace[=OP,...] each request of these operations (lookup, read ...) and its answer\n"
 	"  -s                 one worker, as -o workers=1\n"
 	"  -o OPT[,OPT...]    options, see below\n"
 	"      --log FILE     append messages to a file (default in the background: syslog)\n"
@@ -63,6 +60,37 @@ __attribute__((format(printf, 1, 2))) static int refuse(const char *fmt, ...)
 
 /* ---- words -------------------------------------------------------------------------------------------------- */
 
+/* Sets the bit of the operation called by the first @len bytes of @name. False when there is none. */
+static bool trace_operation(struct cli *cli, const char *name, size_t len)
+{
+	for (uint32_t opcode = 0; opcode < FRACTAL_OP_COUNT; opcode++) {
+		const char *known = fractal_op_name(opcode);
+
+		if (strlen(known) == len && strncmp(known, name, len) == 0 &&
+		    strcmp(known, fractal_op_name(FRACTAL_OP_COUNT)) != 0) {
+			cli->trace |= 1ull << opcode;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Reads "lookup,read"; NULL means every operation. */
+static int take_trace(struct cli *cli, const char *names)
+{
+	if (!names)
+		cli->trace = ~0ull;
+	while (names && *names) {
+		size_t len = strcspn(names, ",");
+
+		if (!trace_operation(cli, names, len))
+			return refuse("--trace: there is no operation \"%.*s\"", (int)len, names);
+		names += len;
+		names += *names == ',';
+	}
+	return CLI_OK;
+}
+
 /* Takes one option letter of getopt. */
 static int take_letter(struct cli *cli, int letter, char *argv[])
 {
@@ -73,7 +101,9 @@ static int take_letter(struct cli *cli, int letter, char *argv[])
 		return CLI_OK;
 	case 'd':
 		cli->debug = true;
-		return CLI_OK;
+		return take_trace(cli, NULL);
+	case OPT_TRACE:
+		return take_trace(cli, optarg);
 	case 's':
 	case 'o':
 		if (!option_list_add(&cli->options, letter == 's' ? "workers=1" : optarg))

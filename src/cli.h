@@ -30,6 +30,7 @@ struct cli {
 	const char *log_path;
 	bool background;
 	bool debug;
+	uint64_t trace; /* operations to trace, 1 << opcode of each */
 	bool json;
 	bool stats;
 	struct option_list options; /* what stood behind -o, -s */

@@ -154,6 +154,7 @@ static int run_script(const struct cli *cli, const char *script, struct guardian
 	}
 	if (!host_load(&serving.host, script, report_sink)) {
 		options.config.timing = cli->stats;
+		options.config.trace = cli->trace;
 		status = cli_settle(cli, serving.host, &options);
 		if (!status && serve_host(&options, guardian))
 			status = CLI_FAILED;

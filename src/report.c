@@ -59,16 +59,23 @@ static void write_line(const char *prefix, const char *text)
 
 void report_hook(enum fractal_log_level level, const char *text, void *user)
 {
-	static const int priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
-	static const char *const prefixes[] = { NAME ": error: ", NAME ": warning: ", NAME ": ",
-						NAME ": " };
+	static const struct {
+		int priority;
+		const char *prefix;
+	} styles[] = {
+		[FRACTAL_LOG_ERROR] = { LOG_ERR, NAME ": error: " },
+		[FRACTAL_LOG_WARN] = { LOG_WARNING, NAME ": warning: " },
+		[FRACTAL_LOG_INFO] = { LOG_INFO, NAME ": " },
+		[FRACTAL_LOG_DEBUG] = { LOG_DEBUG, NAME ": " },
+		[FRACTAL_LOG_TRACE] = { LOG_DEBUG, NAME ": " },
+	};
 
 	if (level == FRACTAL_LOG_DEBUG && !target.debug)
 		return;
 	if (target.syslog)
-		syslog(priorities[level], "%s", text);
+		syslog(styles[level].priority, "%s", text);
 	else
-		write_line(prefixes[level], text);
+		write_line(styles[level].prefix, text);
 }
 
 void report(enum fractal_log_level level, const char *fmt, ...)
