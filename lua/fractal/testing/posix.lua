@@ -23,87 +23,87 @@ local HANGS = 10
 
 -- The subjects, each a file of cases in fractal/testing/posix/.
 posix.subjects = {
-	"path", "names", "open", "io", "truncate", "directories", "readdir", "links", "unlink", "symlinks",
-	"rename", "permissions", "sticky", "owners", "times", "attributes", "xattrs", "acls",
-	"locks", "special", "tmpfiles", "space", "copying", "mapping", "borders", "watching",
+  "path", "names", "open", "io", "truncate", "directories", "readdir", "links", "unlink", "symlinks",
+  "rename", "permissions", "sticky", "owners", "times", "attributes", "xattrs", "acls",
+  "locks", "special", "tmpfiles", "space", "copying", "mapping", "borders", "watching",
 }
 
 -- Every case as { id = "subject/name", name, needs, run }, in the order of the subjects.
 function posix.cases()
-	local all, seen = {}, {}
-	for _, subject in ipairs(posix.subjects) do
-		for _, case in ipairs(require("fractal.testing.posix." .. subject)) do
-			local id = subject .. "/" .. case.name
-			if seen[id] then error("two cases are named " .. id) end
-			seen[id] = true
-			all[#all + 1] = { id = id, name = case.name, needs = case.needs, run = case.run }
-		end
-	end
-	return all
+  local all, seen = {}, {}
+  for _, subject in ipairs(posix.subjects) do
+    for _, case in ipairs(require("fractal.testing.posix." .. subject)) do
+      local id = subject .. "/" .. case.name
+      if seen[id] then error("two cases are named " .. id) end
+      seen[id] = true
+      all[#all + 1] = { id = id, name = case.name, needs = case.needs, run = case.run }
+    end
+  end
+  return all
 end
 
 -- The ids of all cases.
 function posix.names()
-	local names = {}
-	for i, case in ipairs(posix.cases()) do names[i] = case.id end
-	return names
+  local names = {}
+  for i, case in ipairs(posix.cases()) do names[i] = case.id end
+  return names
 end
 
 -- ---------------------------------------------------------------------------------------------------- one process each
 
 -- Reads a child's pipe until it closes or the deadline (monotonic seconds) passes.
 local function collect(fd, deadline)
-	local parts = {}
-	while true do
-		local left = deadline - sys.clock("monotonic")
-		if left <= 0 then return table.concat(parts), true end
-		local ready = sys.poll(fd, "in", math.ceil(left * 1000))
-		if ready and ready ~= 0 then
-			local part = sys.read(fd, 65536)
-			if not part or part == "" then return table.concat(parts), false end
-			parts[#parts + 1] = part
-		end
-	end
+  local parts = {}
+  while true do
+    local left = deadline - sys.clock("monotonic")
+    if left <= 0 then return table.concat(parts), true end
+    local ready = sys.poll(fd, "in", math.ceil(left * 1000))
+    if ready and ready ~= 0 then
+      local part = sys.read(fd, 65536)
+      if not part or part == "" then return table.concat(parts), false end
+      parts[#parts + 1] = part
+    end
+  end
 end
 
 -- Waits for a process group's leader and kills what is left of the group: true and the signal that ended the leader,
 -- or false when it hangs where no signal reaches it. late: it is past its time, so it is killed first.
 local function reap(pid, late)
-	if late then sys.kill(-pid, "kill") end
-	local limit = sys.clock("monotonic") + 2
-	repeat
-		local got, _, signal = sys.waitpid(pid, late)
-		if got ~= 0 then
-			sys.kill(-pid, "kill")
-			return true, signal
-		end
-		sys.sleep(0.002)
-	until sys.clock("monotonic") > limit
-	return false
+  if late then sys.kill(-pid, "kill") end
+  local limit = sys.clock("monotonic") + 2
+  repeat
+    local got, _, signal = sys.waitpid(pid, late)
+    if got ~= 0 then
+      sys.kill(-pid, "kill")
+      return true, signal
+    end
+    sys.sleep(0.002)
+  until sys.clock("monotonic") > limit
+  return false
 end
 
 -- Runs fn in a forked process group with a time limit in seconds: returns "ok", "fail" or "skip", the text, and
 -- whether it ran out of time.
 local function isolated(timeout, fn)
-	local reader, writer = sys.must.pipe()
-	local pid = sys.must.fork()
-	if pid == 0 then
-		sys.setpgid(0, 0)
-		sys.alarm(math.ceil(timeout))
-		sys.close(reader)
-		sys.write(writer, Context.outcome(fn, writer))
-		sys.exit(0)
-	end
-	sys.setpgid(pid, pid)
-	sys.close(writer)
-	local text, late = collect(reader, sys.clock("monotonic") + math.ceil(timeout) + 1)
-	sys.close(reader)
-	local ended, signal = reap(pid, late)
-	local kind, message = text:match("^(%a+)\n(.*)$")
-	if kind and not signal then return kind, message end
-	if not ended then return "fail", ("hangs in the kernel and cannot be killed (after %d s)"):format(timeout), true end
-	if signal == sys.K.signals.alrm or late then return "fail", ("timed out after %d s"):format(timeout), true end
-	return "fail", signal and ("crashed with signal %d"):format(signal) or "ended without a result"
+  local reader, writer = sys.must.pipe()
+  local pid = sys.must.fork()
+  if pid == 0 then
+    sys.setpgid(0, 0)
+    sys.alarm(math.ceil(timeout))
+    sys.close(reader)
+    sys.write(writer, Context.outcome(fn, writer))
+    sys.exit(0)
+  end
+  sys.setpgid(pid, pid)
+  sys.close(writer)
+  local text, late = collect(reader, sys.clock("monotonic") + math.ceil(timeout) + 1)
+  sys.close(reader)
+  local ended, signal = reap(pid, late)
+  local kind, message = text:match("^(%a+)\n(.*)$")
+  if kind and not signal then return kind, message end
+  if not ended then return "fail", ("hangs in the kernel and cannot be killed (after %d s)"):format(timeout), true end
+  if signal == sys.K.signals.alrm or late then return "fail", ("timed out after %d s"):format(timeout), true end
+  return "fail", signal and ("crashed with signal %d"):format(signal) or "ended without a result"
 end
 
 local Suite = {}
@@ -111,88 +111,88 @@ Suite.__index = Suite
 
 -- Runs a function in a fresh empty directory that is removed afterwards, whatever happened in it.
 function Suite:in_directory(fn)
-	self.serial = self.serial + 1
-	local dir = ("%s/%d"):format(self.work, self.serial)
-	local began = sys.clock("monotonic")
-	local kind, message, late = isolated(self.timeout, function(report_fd)
-		sys.umask("022")
-		sys.must.mkdir(dir, "755")
-		sys.must.chdir(dir)
-		local t = Context.new(dir, report_fd)
-		local ok, result = pcall(fn, t)
-		sys.chdir("/")
-		sys.remove_tree(sys.FDCWD, dir)
-		if not ok then error(result, 0) end
-		return result
-	end)
-	if late then self.late = self.late + 1 end
-	if kind == "fail" then
-		isolated(self.timeout, function() sys.remove_tree(sys.FDCWD, dir) end)
-	end
-	return kind, message, sys.clock("monotonic") - began
+  self.serial = self.serial + 1
+  local dir = ("%s/%d"):format(self.work, self.serial)
+  local began = sys.clock("monotonic")
+  local kind, message, late = isolated(self.timeout, function(report_fd)
+    sys.umask("022")
+    sys.must.mkdir(dir, "755")
+    sys.must.chdir(dir)
+    local t = Context.new(dir, report_fd)
+    local ok, result = pcall(fn, t)
+    sys.chdir("/")
+    sys.remove_tree(sys.FDCWD, dir)
+    if not ok then error(result, 0) end
+    return result
+  end)
+  if late then self.late = self.late + 1 end
+  if kind == "fail" then
+    isolated(self.timeout, function() sys.remove_tree(sys.FDCWD, dir) end)
+  end
+  return kind, message, sys.clock("monotonic") - began
 end
 
 -- Whether the filesystem has a capability: true, or nil and why not. Probed once.
 function Suite:has(name)
-	local known = self.capabilities[name]
-	if not known then
-		local probe = capabilities.probes[name] or error("unknown capability " .. name)
-		local kind, message = self:in_directory(function(t)
-			local ok, reason = probe(t)
-			if not ok then t:skip(reason) end
-		end)
-		known = { ok = kind == "ok", reason = message }
-		self.capabilities[name] = known
-	end
-	return known.ok, known.reason
+  local known = self.capabilities[name]
+  if not known then
+    local probe = capabilities.probes[name] or error("unknown capability " .. name)
+    local kind, message = self:in_directory(function(t)
+      local ok, reason = probe(t)
+      if not ok then t:skip(reason) end
+    end)
+    known = { ok = kind == "ok", reason = message }
+    self.capabilities[name] = known
+  end
+  return known.ok, known.reason
 end
 
 -- The reason to skip a case, or nil.
 function Suite:skips(case)
-	for pattern, reason in pairs(self.skip) do
-		if case.id:find(pattern) then return reason end
-	end
-	for _, need in ipairs(case.needs or {}) do
-		local ok, reason = self:has(need)
-		if not ok then return reason, need end
-	end
+  for pattern, reason in pairs(self.skip) do
+    if case.id:find(pattern) then return reason end
+  end
+  for _, need in ipairs(case.needs or {}) do
+    local ok, reason = self:has(need)
+    if not ok then return reason, need end
+  end
 end
 
 function Suite:run_case(case)
-	local outcome = { name = case.id, needs = case.needs, seconds = 0 }
-	local reason, need = self:skips(case)
-	if reason then
-		outcome.status, outcome.message, outcome.missing = "skipped", reason, need
-		return outcome
-	end
-	if self.late >= HANGS then
-		outcome.status, outcome.message = "failed", ("not run: %d cases before it timed out"):format(self.late)
-		return outcome
-	end
-	local kind, message, seconds = self:in_directory(case.run)
-	outcome.status = ({ ok = "passed", fail = "failed", skip = "skipped" })[kind]
-	outcome.message, outcome.seconds = message ~= "" and message or nil, seconds
-	return outcome
+  local outcome = { name = case.id, needs = case.needs, seconds = 0 }
+  local reason, need = self:skips(case)
+  if reason then
+    outcome.status, outcome.message, outcome.missing = "skipped", reason, need
+    return outcome
+  end
+  if self.late >= HANGS then
+    outcome.status, outcome.message = "failed", ("not run: %d cases before it timed out"):format(self.late)
+    return outcome
+  end
+  local kind, message, seconds = self:in_directory(case.run)
+  outcome.status = ({ ok = "passed", fail = "failed", skip = "skipped" })[kind]
+  outcome.message, outcome.seconds = message ~= "" and message or nil, seconds
+  return outcome
 end
 
 -- --------------------------------------------------------------------------------------------------------- the suite
 
 local function absolute(dir)
-	if dir:sub(1, 1) == "/" then return dir end
-	return sys.must.getcwd() .. "/" .. dir
+  if dir:sub(1, 1) == "/" then return dir end
+  return sys.must.getcwd() .. "/" .. dir
 end
 
 local function skip_table(skip)
-	if type(skip) == "string" then return { [skip] = "skipped on request" } end
-	local patterns = {}
-	for key, value in pairs(skip or {}) do
-		if type(key) == "number" then
-			patterns[value] = "skipped on request"
-		else
-			patterns[key] = value
-		end
-	end
-	return patterns
+  if type(skip) == "string" then return { [skip] = "skipped on request" } end
+  local patterns = {}
+  for key, value in pairs(skip or {}) do
+    if type(key) == "number" then
+      patterns[value] = "skipped on request"
+    else
+      patterns[key] = value
+    end
+  end
+  return patterns
 end
 
 -- Runs the suite in a directory (an empty work directory is made in it and removed at the end). Options:
@@ -201,75 +201,75 @@ end
 --   timeout  seconds a case may take (default 10)
 -- Returns { passed, failed, skipped = counts, cases = { { name, status, message, seconds }… }, seconds }.
 function posix.run(dir, options)
-	options = options or {}
-	local suite = setmetatable({
-		work = ("%s/posix-%d"):format(absolute(dir), sys.getpid()), serial = 0, late = 0, capabilities = {},
-		timeout = options.timeout or 10, skip = skip_table(options.skip),
-	}, Suite)
-	local began = sys.clock("monotonic")
-	local kind, message = isolated(suite.timeout, function() sys.must.mkdir(suite.work, "755") end)
-	if kind ~= "ok" then
-		error(("cannot work in %s: %s; give a directory that the user running the suite may write to")
-			:format(dir, message), 2)
-	end
-	local result = { passed = 0, failed = 0, skipped = 0, cases = {} }
-	for _, case in ipairs(posix.cases()) do
-		if not options.filter or case.id:find(options.filter) then
-			local outcome = suite:run_case(case)
-			if options.report then options.report(outcome) end
-			result[outcome.status] = result[outcome.status] + 1
-			result.cases[#result.cases + 1] = outcome
-		end
-	end
-	isolated(suite.timeout, function() sys.remove_tree(sys.FDCWD, suite.work) end)
-	result.seconds = sys.clock("monotonic") - began
-	return result
+  options = options or {}
+  local suite = setmetatable({
+    work = ("%s/posix-%d"):format(absolute(dir), sys.getpid()), serial = 0, late = 0, capabilities = {},
+    timeout = options.timeout or 10, skip = skip_table(options.skip),
+  }, Suite)
+  local began = sys.clock("monotonic")
+  local kind, message = isolated(suite.timeout, function() sys.must.mkdir(suite.work, "755") end)
+  if kind ~= "ok" then
+    error(("cannot work in %s: %s; give a directory that the user running the suite may write to")
+      :format(dir, message), 2)
+  end
+  local result = { passed = 0, failed = 0, skipped = 0, cases = {} }
+  for _, case in ipairs(posix.cases()) do
+    if not options.filter or case.id:find(options.filter) then
+      local outcome = suite:run_case(case)
+      if options.report then options.report(outcome) end
+      result[outcome.status] = result[outcome.status] + 1
+      result.cases[#result.cases + 1] = outcome
+    end
+  end
+  isolated(suite.timeout, function() sys.remove_tree(sys.FDCWD, suite.work) end)
+  result.seconds = sys.clock("monotonic") - began
+  return result
 end
 
 -- One line (or a few) for an outcome: "failed  rename/…: expected EEXIST, got success".
 function posix.line(outcome)
-	local text = ("%-7s %s"):format(outcome.status, outcome.name)
-	if outcome.message then text = text .. ": " .. outcome.message:gsub("\n", "\n        ") end
-	return text
+  local text = ("%-7s %s"):format(outcome.status, outcome.name)
+  if outcome.message then text = text .. ": " .. outcome.message:gsub("\n", "\n        ") end
+  return text
 end
 
 -- The report: failures, then skips by reason, then the counts.
 function posix.format(result)
-	local lines, reasons, order = {}, {}, {}
-	for _, outcome in ipairs(result.cases) do
-		if outcome.status == "failed" then
-			lines[#lines + 1] = posix.line(outcome)
-		elseif outcome.status == "skipped" then
-			if not reasons[outcome.message] then
-				reasons[outcome.message] = 0
-				order[#order + 1] = outcome.message
-			end
-			reasons[outcome.message] = reasons[outcome.message] + 1
-		end
-	end
-	for _, reason in ipairs(order) do
-		lines[#lines + 1] = ("skipped %d case%s: %s"):format(reasons[reason], reasons[reason] == 1 and "" or "s", reason)
-	end
-	lines[#lines + 1] = posix.counts(result)
-	return table.concat(lines, "\n")
+  local lines, reasons, order = {}, {}, {}
+  for _, outcome in ipairs(result.cases) do
+    if outcome.status == "failed" then
+      lines[#lines + 1] = posix.line(outcome)
+    elseif outcome.status == "skipped" then
+      if not reasons[outcome.message] then
+        reasons[outcome.message] = 0
+        order[#order + 1] = outcome.message
+      end
+      reasons[outcome.message] = reasons[outcome.message] + 1
+    end
+  end
+  for _, reason in ipairs(order) do
+    lines[#lines + 1] = ("skipped %d case%s: %s"):format(reasons[reason], reasons[reason] == 1 and "" or "s", reason)
+  end
+  lines[#lines + 1] = posix.counts(result)
+  return table.concat(lines, "\n")
 end
 
 -- "412 passed, 0 failed, 3 skipped"
 function posix.counts(result)
-	local text = ("%d passed, %d failed"):format(result.passed, result.failed)
-	if result.skipped > 0 then text = ("%s, %d skipped"):format(text, result.skipped) end
-	return text
+  local text = ("%d passed, %d failed"):format(result.passed, result.failed)
+  if result.skipped > 0 then text = ("%s, %d skipped"):format(text, result.skipped) end
+  return text
 end
 
 -- Raises when the case named did not pass in this result; returns the reason when it was skipped.
 function posix.assert(result, name)
-	for _, outcome in ipairs(result.cases) do
-		if outcome.name == name then
-			if outcome.status == "failed" then error(posix.line(outcome), 2) end
-			return outcome.status == "skipped" and outcome.message or nil
-		end
-	end
-	error("no case named " .. name .. " was run", 2)
+  for _, outcome in ipairs(result.cases) do
+    if outcome.name == name then
+      if outcome.status == "failed" then error(posix.line(outcome), 2) end
+      return outcome.status == "skipped" and outcome.message or nil
+    end
+  end
+  error("no case named " .. name .. " was run", 2)
 end
 
 return setmetatable(posix, { __call = function(_, ...) return posix.run(...) end })

@@ -6,26 +6,26 @@ local ffi = require "ffi"
 
 -- Declares NAME(ARGUMENTS) as fractal_sys_NAME, bound to the C library's symbol of that name.
 local function declare(text)
-	ffi.cdef((text:gsub("([%w_ ]-[ %*])([%w_]+)(%b());", function(kind, name, arguments)
-		return ("%sfractal_sys_%s%s __asm__(\"%s\");"):format(kind, name, arguments, name)
-	end)))
+  ffi.cdef((text:gsub("([%w_ ]-[ %*])([%w_]+)(%b());", function(kind, name, arguments)
+    return ("%sfractal_sys_%s%s __asm__(\"%s\");"):format(kind, name, arguments, name)
+  end)))
 end
 
 ffi.cdef [[
 struct fractal_sys_statx_time { int64_t sec; uint32_t nsec; int32_t pad; };
 struct fractal_sys_statx {
-	uint32_t mask, blksize; uint64_t attributes;
-	uint32_t nlink, uid, gid; uint16_t mode, pad0;
-	uint64_t ino, size, blocks, attributes_mask;
-	struct fractal_sys_statx_time atime, btime, ctime, mtime;
-	uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
-	uint64_t spare[14];
+  uint32_t mask, blksize; uint64_t attributes;
+  uint32_t nlink, uid, gid; uint16_t mode, pad0;
+  uint64_t ino, size, blocks, attributes_mask;
+  struct fractal_sys_statx_time atime, btime, ctime, mtime;
+  uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
+  uint64_t spare[14];
 };
 struct fractal_sys_timespec { int64_t sec; long nsec; };
 struct fractal_sys_flock { short type, whence; int64_t start, len; int pid; };
 struct fractal_sys_statvfs {
-	unsigned long bsize, frsize; uint64_t blocks, bfree, bavail, files, ffree, favail;
-	unsigned long fsid, flag, namemax; int spare[6];
+  unsigned long bsize, frsize; uint64_t blocks, bfree, bavail, files, ffree, favail;
+  unsigned long fsid, flag, namemax; int spare[6];
 };
 struct fractal_sys_dirent { uint64_t ino; int64_t off; uint16_t reclen; uint8_t type; char name[1]; };
 struct fractal_sys_pollfd { int fd; short events, revents; };
@@ -141,7 +141,7 @@ int umount2(const char *, int);
 ]]
 
 return setmetatable({}, { __index = function(cache, name)
-	local fn = ffi.C["fractal_sys_" .. name]
-	cache[name] = fn
-	return fn
+  local fn = ffi.C["fractal_sys_" .. name]
+  cache[name] = fn
+  return fn
 end })

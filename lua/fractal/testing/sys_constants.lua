@@ -9,20 +9,20 @@ local K = {}
 -- open(2) flags whose value depends on the architecture: the asm-generic ones (x86) and those of ARM and PowerPC.
 local per_arch = { direct = 0x4000, directory = 0x10000, nofollow = 0x20000 }
 if arch == "arm" or arch == "arm64" or arch == "arm64be" then
-	per_arch = { direct = 0x10000, directory = 0x4000, nofollow = 0x8000 }
+  per_arch = { direct = 0x10000, directory = 0x4000, nofollow = 0x8000 }
 elseif arch == "ppc" or arch == "ppc64" or arch == "ppc64le" then
-	per_arch = { direct = 0x20000, directory = 0x4000, nofollow = 0x8000 }
+  per_arch = { direct = 0x20000, directory = 0x4000, nofollow = 0x8000 }
 end
 
 K.open = {
-	rdonly = 0, wronly = 1, rdwr = 2, creat = 0x40, excl = 0x80, noctty = 0x100, trunc = 0x200, append = 0x400,
-	nonblock = 0x800, dsync = 0x1000, direct = per_arch.direct, directory = per_arch.directory,
-	nofollow = per_arch.nofollow, noatime = 0x40000, cloexec = 0x80000, sync = 0x101000, path = 0x200000,
-	tmpfile = 0x400000 + per_arch.directory,
+  rdonly = 0, wronly = 1, rdwr = 2, creat = 0x40, excl = 0x80, noctty = 0x100, trunc = 0x200, append = 0x400,
+  nonblock = 0x800, dsync = 0x1000, direct = per_arch.direct, directory = per_arch.directory,
+  nofollow = per_arch.nofollow, noatime = 0x40000, cloexec = 0x80000, sync = 0x101000, path = 0x200000,
+  tmpfile = 0x400000 + per_arch.directory,
 }
 K.at = {
-	symlink_nofollow = 0x100, eaccess = 0x200, removedir = 0x200, symlink_follow = 0x400, no_automount = 0x800,
-	empty_path = 0x1000,
+  symlink_nofollow = 0x100, eaccess = 0x200, removedir = 0x200, symlink_follow = 0x400, no_automount = 0x800,
+  empty_path = 0x1000,
 }
 K.AT_FDCWD = -100
 K.resolve = { no_xdev = 1, no_magiclinks = 2, no_symlinks = 4, beneath = 8, in_root = 16 }
@@ -30,7 +30,7 @@ K.whence = { set = 0, cur = 1, ["end"] = 2, data = 3, hole = 4 }
 K.access = { f = 0, x = 1, w = 2, r = 4 }
 K.rename = { noreplace = 1, exchange = 2, whiteout = 4 }
 K.fallocate = {
-	keep_size = 1, punch_hole = 2, collapse_range = 8, zero_range = 16, insert_range = 32, unshare_range = 64,
+  keep_size = 1, punch_hole = 2, collapse_range = 8, zero_range = 16, insert_range = 32, unshare_range = 64,
 }
 K.prot = { none = 0, read = 1, write = 2, exec = 4 }
 K.map = { shared = 1, private = 2 }
@@ -38,14 +38,14 @@ K.msync = { async = 1, invalidate = 2, sync = 4 }
 K.flock = { sh = 1, ex = 2, nb = 4, un = 8 }
 K.lock = { rd = 0, wr = 1, un = 2 }
 K.fcntl = {
-	dupfd = 0, getfd = 1, setfd = 2, getfl = 3, setfl = 4, getlk = 5, setlk = 6, setlkw = 7,
-	ofd_getlk = 36, ofd_setlk = 37, ofd_setlkw = 38,
+  dupfd = 0, getfd = 1, setfd = 2, getfl = 3, setfl = 4, getlk = 5, setlk = 6, setlkw = 7,
+  ofd_getlk = 36, ofd_setlk = 37, ofd_setlkw = 38,
 }
 K.xattr = { create = 1, replace = 2 }
 K.poll = { ["in"] = 1, pri = 2, out = 4, err = 8, hup = 16, nval = 32 }
 K.inotify = {
-	access = 0x1, modify = 0x2, attrib = 0x4, close_write = 0x8, open = 0x20, moved_from = 0x40, moved_to = 0x80,
-	create = 0x100, delete = 0x200, delete_self = 0x400, move_self = 0x800,
+  access = 0x1, modify = 0x2, attrib = 0x4, close_write = 0x8, open = 0x20, moved_from = 0x40, moved_to = 0x80,
+  create = 0x100, delete = 0x200, delete_self = 0x400, move_self = 0x800,
 }
 -- statvfs f_flag bits
 K.mount = { rdonly = 1, nosuid = 2, nodev = 4, noexec = 8, noatime = 1024, relatime = 4096 }
@@ -54,7 +54,7 @@ K.UTIME_OMIT = 0x3ffffffe
 
 -- File types: the S_IFMT bits and the names used throughout the suite.
 K.type_bits = {
-	fifo = 0x1000, char = 0x2000, dir = 0x4000, block = 0x6000, file = 0x8000, symlink = 0xa000, socket = 0xc000,
+  fifo = 0x1000, char = 0x2000, dir = 0x4000, block = 0x6000, file = 0x8000, symlink = 0xa000, socket = 0xc000,
 }
 K.type_names = {}
 for name, bits in pairs(K.type_bits) do K.type_names[bits] = name end
@@ -63,7 +63,7 @@ K.dirent_types = { [0] = "unknown" }
 for name, bits in pairs(K.type_bits) do K.dirent_types[bits / 0x1000] = name end
 
 K.signals = { hup = 1, int = 2, kill = 9, usr1 = 10, segv = 11, pipe = 13, alrm = 14, term = 15, chld = 17,
-	cont = 18, stop = 19, xfsz = 25 }
+  cont = 18, stop = 19, xfsz = 25 }
 K.rlimit = { fsize = 1, nofile = 7 }
 
 -- errno names by number: asm-generic, shared by x86, ARM, PowerPC and RISC-V in the range the suite meets.

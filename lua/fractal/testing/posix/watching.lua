@@ -10,16 +10,16 @@ local bit = require "bit"
 
 -- Watches path for the event while action runs: fails unless it came, for the name given ("" for path itself).
 local function told(title, path, event, name, action, needs)
-	case(title, function(t)
-		t:directory "d"
-		t:file("d/f", "content")
-		local fd = must.inotify(path, event)
-		action(t)
-		for _, got in ipairs(sys.inotify_read(fd) or {}) do
-			if bit.band(got.mask, sys.K.inotify[event]) ~= 0 and got.name == name then return end
-		end
-		error(("%s of %q: expected an event, got none"):format(event, name), 0)
-	end, needs)
+  case(title, function(t)
+    t:directory "d"
+    t:file("d/f", "content")
+    local fd = must.inotify(path, event)
+    action(t)
+    for _, got in ipairs(sys.inotify_read(fd) or {}) do
+      if bit.band(got.mask, sys.K.inotify[event]) ~= 0 and got.name == name then return end
+    end
+    error(("%s of %q: expected an event, got none"):format(event, name), 0)
+  end, needs)
 end
 
 told("a new file is told", "d", "create", "new", function(t) t:file "d/new" end)
@@ -33,7 +33,7 @@ told("a write is told", "d", "modify", "f", function(t) t:file("d/f", "new conte
 told("a chmod is told", "d", "attrib", "f", function() must.chmod("d/f", "600") end)
 told("closing after writing is told", "d", "close_write", "f", function(t) t:file("d/f", "x") end)
 told("another process's write is told", "d", "modify", "f", function(t)
-	t:fork(function() t:file("d/f", "from elsewhere") end):wait()
+  t:fork(function() t:file("d/f", "from elsewhere") end):wait()
 end)
 
 return cases
