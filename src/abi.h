@@ -75,6 +75,11 @@ enum {
 	FRACTAL_EXPIRE_ONLY = 1 << 0, /* notify_inval_entry.flags */
 };
 
+/* in_header.unique: bit number that marks a request sent again (FUSE_UNIQUE_RESEND is its mask). */
+enum {
+	FRACTAL_UNIQUE_RESEND = 63,
+};
+
 /* Extension types behind a request (ext_header.type); types up to 31 are security contexts. */
 enum {
 	FRACTAL_EXT_MAX_SECCTX = 31,

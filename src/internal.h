@@ -115,6 +115,7 @@ struct fractal_worker {
 	_Atomic bool wake_pending;
 	_Atomic(struct entry *) inbox;
 	_Atomic(struct entry *) current; /* the request last handed out */
+	_Atomic(struct fractal_retrieved *) retrieved; /* answers to notify retrieve, newest first */
 	_Atomic uint64_t rounds;
 	struct io *live_ios, *free_ios, *done_ios, **done_tail;
 	_Atomic(struct io *) io_inbox; /* completed by other threads */
@@ -183,6 +184,13 @@ void trace_reply(const struct entry *e, uint64_t ns);
 void interrupt_deliver(struct fractal_session *s, uint64_t id);
 void interrupt_check_early(struct fractal_session *s, struct entry *e);
 
+/* notify.c */
+int notify_new(struct fractal_session *s);
+void notify_open(struct fractal_session *s);
+int notify_close(struct fractal_session *s);
+void notify_free(struct fractal_session *s);
+void notify_retrieved(struct entry *e);
+
 /* dispatch.c */
 int dispatch_serve(struct fractal_worker *w, void *user);
 
@@ -229,6 +237,7 @@ struct fractal_session {
 	struct fractal_attr_out attr_default;
 	struct fractal_worker *workers;
 	uint32_t nworkers;
+	struct notifier *notifier;
 
 	_Atomic int early_count;
 	struct {

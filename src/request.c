@@ -165,6 +165,14 @@ int request_decode(struct entry *e, const struct fractal_in_header *in, const vo
 		return -EPROTO;
 	if (op_in != arg)
 		memcpy(arg, op_in, op_in_len);
+	if (in->opcode == FRACTAL_OP_NOTIFY_REPLY && op_in_len == 0 && payload_len >= op->in_size) {
+		/* Over the ring this one's structure lies before its data. */
+		op_in = payload;
+		op_in_len = op->in_size;
+		payload += op_in_len;
+		payload_len -= op_in_len;
+		memcpy(arg, op_in, op_in_len);
+	}
 	if (op_in_len < op->in_size) {
 		/* The one structure that grew while its users stayed: setxattr_in. */
 		if (in->opcode != FRACTAL_OP_SETXATTR || op_in_len < 8)

@@ -183,7 +183,8 @@ static int fill_session(struct fractal_session *s)
 	if (s->control_fd < 0 || s->done_fd < 0)
 		return -errno;
 	make_defaults(s);
-	return make_workers(s);
+	rc = notify_new(s);
+	return rc ? rc : make_workers(s);
 }
 
 int fractal_session_new(struct fractal_session **session, const struct fractal_config *config)
@@ -218,6 +219,7 @@ void fractal_session_free(struct fractal_session *s)
 		return;
 	if (s->mnt.mountpoint && mount_is_attached(&s->mnt))
 		mount_detach(&s->mnt, true);
+	notify_free(s);
 	for (uint32_t i = 0; i < s->nworkers && s->workers; i++)
 		worker_destroy(&s->workers[i]);
 	mount_release(&s->mnt);
@@ -381,6 +383,7 @@ static int open_connection(struct fractal_session *s)
 		rc = init_reply(s, s->transport == FRACTAL_TRANSPORT_URING);
 	if (rc)
 		return rc;
+	notify_open(s);
 	session_enter_phase(s, PHASE_SERVE);
 	return session_await_workers(s);
 }
@@ -448,6 +451,8 @@ int fractal_session_run(struct fractal_session *s)
 		mount_detach(&s->mnt, true);
 	dismiss_workers(s);
 	join_workers(s);
+	if (notify_close(s))
+		return -ETIMEDOUT;
 	if (rc == -ECANCELED)
 		rc = 0;
 	return rc ? rc : s->error;

@@ -94,6 +94,12 @@ int worker_init(struct fractal_worker *w, struct fractal_session *s, int id)
 /* After the thread has ended. Memory that the kernel may still write to is left alone. */
 void worker_destroy(struct fractal_worker *w)
 {
+	struct fractal_retrieved *r, *next;
+
+	for (r = fractal_worker_take_retrieved(w); r; r = next) {
+		next = r->next;
+		fractal_retrieved_free(r);
+	}
 	if (w->wake_fd >= 0)
 		close(w->wake_fd);
 	if (w->dev_fd >= 0)
@@ -220,6 +226,7 @@ struct fractal_request *fractal_next(struct fractal_worker *w)
 {
 	struct entry *e;
 
+again:
 	take_mail(w);
 	e = take_ready(w);
 	if (!e)
@@ -231,6 +238,10 @@ struct fractal_request *fractal_next(struct fractal_worker *w)
 	if (w->s->cfg.timing) {
 		e->arrived_ns = now_ns();
 		trace_request(e);
+	}
+	if (e->req.opcode == FRACTAL_OP_NOTIFY_REPLY) {
+		notify_retrieved(e);
+		goto again;
 	}
 	interrupt_check_early(w->s, e);
 	return &e->req;
