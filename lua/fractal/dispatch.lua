@@ -7,6 +7,7 @@ local ffi = require "ffi"
 local errno = require "fractal.errno"
 local log = require "fractal.log"
 local lowlevel = require "fractal.lowlevel"
+local notify = require "fractal.notify"
 local types = require "fractal.types"
 local view = require "fractal.view"
 
@@ -78,8 +79,12 @@ function dispatch.drain(fs, pointer)
   end
   local serve = serve_table(fs)
   local lane = { view = view.ring(), worker = worker }
+  local retrieved = notify.attach(worker)
   while true do
     yield()
+    if retrieved[0] ~= nil then
+      notify.deliver(worker, on_error)
+    end
     local next_one = C.fractal_next(worker)
     while next_one ~= nil do
       local slot = slots[next_one.slot]

@@ -9,12 +9,14 @@
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
 local log = require "fractal.log"
+local notify = require "fractal.notify"
 local types = require "fractal.types"
 
 local fractal = {
   errno = errno.E,
   strerror = errno.strerror,
   log = log,
+  notify = notify,
   S_IF = types.S_IF,
   lowlevel = filesystem.lowlevel,
 
