@@ -127,6 +127,21 @@ static int take_names_and_data(struct entry *e, const struct op_info *op, uint8_
 	return check_data(req);
 }
 
+/* Takes the extensions out of the way of the reply, which is prepared at the payload's front. */
+static int move_extensions(struct entry *e)
+{
+	struct fractal_request *req = &e->req;
+	uint32_t at = (uint32_t)sizeof(union fractal_out);
+
+	if (req->ext_len > req->worker->s->payload_cap - at)
+		return -EPROTO;
+	memmove(e->payload + at, req->ext, req->ext_len);
+	req->ext = e->payload + at;
+	if (at + req->ext_len > e->touched)
+		e->touched = at + req->ext_len;
+	return 0;
+}
+
 static void clear_request(struct fractal_request *req)
 {
 	req->name = req->name2 = NULL;
@@ -185,6 +200,8 @@ int request_decode(struct entry *e, const struct fractal_in_header *in, const vo
 		req->ext_len = ext;
 	}
 	rc = take_names_and_data(e, op, payload, payload_len);
+	if (!rc && ext && !op->data)
+		rc = move_extensions(e);
 	if (rc)
 		return rc;
 	reply_prepare(e, op);
@@ -230,29 +247,36 @@ int fractal_request_groups(const struct fractal_request *req, uint32_t *groups, 
 
 /*
  * The security extension carries its own header in place of ext_header: {size, nr_secctx}, whose count lies
- * where the type would be and is at most FRACTAL_EXT_MAX_SECCTX.
+ * where the type would be and is at most FRACTAL_EXT_MAX_SECCTX. Each context is padded to 8 bytes.
  */
 int fractal_request_secctx(const struct fractal_request *req, int index, const char **name,
 			   const uint8_t **value)
 {
-	uint32_t len;
-	const uint8_t *p = find_ext(req, 0, &len), *end;
+	uint32_t left, count;
+	const uint8_t *p = find_ext(req, 0, &left);
 	struct fractal_secctx ctx;
 
-	for (end = p ? p + len : p; p && (size_t)(end - p) > sizeof(ctx); index--) {
-		const uint8_t *nul;
+	if (!p)
+		return -ENODATA;
+	memcpy(&count, p - sizeof(count), sizeof(count));
+	for (uint32_t i = 0; i < count && left > sizeof(ctx); i++) {
+		const uint8_t *nul = memchr(p + sizeof(ctx), 0, left - sizeof(ctx));
+		uint32_t used;
 
 		memcpy(&ctx, p, sizeof(ctx));
-		p += sizeof(ctx);
-		nul = memchr(p, 0, (size_t)(end - p));
-		if (!nul || ctx.size > (size_t)(end - nul - 1))
+		used = nul ? (uint32_t)(nul + 1 - p) : left;
+		if (!nul || ctx.size > left - used)
 			break;
-		if (index == 0) {
-			*name = (const char *)p;
+		if ((int)i == index) {
+			*name = (const char *)p + sizeof(ctx);
 			*value = nul + 1;
 			return (int)ctx.size;
 		}
-		p = nul + 1 + ctx.size;
+		used = (used + ctx.size + 7) & ~7u;
+		if (used > left)
+			break;
+		p += used;
+		left -= used;
 	}
 	return -ENODATA;
 }
