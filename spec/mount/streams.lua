@@ -147,12 +147,19 @@ local function replay(options, list)
   return difference, tonumber(count)
 end
 
+-- The first count operations of a list.
+local function first(list, count)
+  local part = {}
+  for i = 1, count do part[i] = list[i] end
+  return part
+end
+
 -- Delta debugging: the smallest list found, within bounds of time and runs, that still makes a difference.
 local function shrink(options, list)
   local limit, runs = sys.clock("monotonic") + SHRINK_SECONDS, 0
   local difference, count = replay(options, list)
   if not difference then return nil end
-  list = { unpack(list, 1, count) }
+  list = first(list, count)
   local size = math.max(1, math.floor(#list / 2))
   while runs < SHRINK_RUNS and sys.clock("monotonic") < limit do
     local reduced, at = false, 1
@@ -164,7 +171,7 @@ local function shrink(options, list)
       runs = runs + 1
       local still, needed = replay(options, candidate)
       if still then
-        list, difference, reduced = { unpack(candidate, 1, needed) }, still, true
+        list, difference, reduced = first(candidate, needed), still, true
       else
         at = at + size
       end
