@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #define PLUS_SIZE	((uint32_t)sizeof(struct fractal_entry_out))
-#define DIRENT_ALIGN(n) (((n) + 7u) & ~7u)
+#define DIRENT_ALIGN(n) (((n) + 7u) & ~(uint64_t)7)
 
 /* Writes the fuse_dirent at @p; the name is padded with zeroes to 8 bytes. */
 static void put_dirent(uint8_t *p, uint64_t ino, uint64_t next, uint32_t type, const char *name,
@@ -20,13 +20,13 @@ static void put_dirent(uint8_t *p, uint64_t ino, uint64_t next, uint32_t type, c
 }
 
 /* Room for @size more bytes of the reply, or NULL. */
-static uint8_t *take_room(struct fractal_request *req, uint32_t size)
+static uint8_t *take_room(struct fractal_request *req, uint64_t size)
 {
 	uint8_t *p = req->reply_data + req->reply_len;
 
 	if (size > req->reply_cap - req->reply_len)
 		return NULL;
-	req->reply_len += size;
+	req->reply_len += (uint32_t)size;
 	return p;
 }
 
@@ -34,7 +34,7 @@ int fractal_dirents_add(struct fractal_request *req, const char *name, uint32_t 
 			uint64_t ino, uint32_t mode, uint64_t next)
 {
 	uint8_t *p =
-		take_room(req, DIRENT_ALIGN((uint32_t)sizeof(struct fractal_dirent) + name_len));
+		take_room(req, DIRENT_ALIGN(sizeof(struct fractal_dirent) + (uint64_t)name_len));
 
 	if (!p)
 		return 0;
@@ -46,7 +46,7 @@ struct fractal_entry_out *fractal_dirents_add_plus(struct fractal_request *req, 
 						   uint32_t name_len, uint64_t next)
 {
 	uint8_t *p = take_room(
-		req, PLUS_SIZE + DIRENT_ALIGN((uint32_t)sizeof(struct fractal_dirent) + name_len));
+		req, PLUS_SIZE + DIRENT_ALIGN(sizeof(struct fractal_dirent) + (uint64_t)name_len));
 
 	if (!p)
 		return NULL;
