@@ -37,16 +37,6 @@ static int forget_each(struct fractal_request *req, const struct fractal_handler
 	return 0;
 }
 
-static int copy_range_64(struct fractal_request *req, const struct fractal_handlers *h, void *user)
-{
-	int n = h->copy_file_range(req, user);
-
-	if (n < 0)
-		return n;
-	req->out->copied.bytes_copied = (uint32_t)n;
-	return 0;
-}
-
 static int call(struct fractal_request *req, const struct fractal_handlers *h, void *user)
 {
 	const struct op_info *op = op_lookup(req->opcode);
@@ -64,7 +54,7 @@ static int call(struct fractal_request *req, const struct fractal_handlers *h, v
 	case FRACTAL_OP_COPY_FILE_RANGE_64:
 		if (!h->copy_file_range)
 			break;
-		return copy_range_64(req, h, user);
+		return h->copy_file_range(req, user);
 	}
 	return -op->err;
 }

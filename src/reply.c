@@ -186,6 +186,8 @@ static int finish(struct entry *e, uint32_t result)
 			out->statx.stat.blocks = (out->statx.stat.size + 511) / 512;
 		return sizeof(out->statx);
 	case FRACTAL_REPLY_COPIED:
+		if (result)
+			out->copied.bytes_copied = result;
 		return sizeof(out->copied);
 	default:
 		return 0;
