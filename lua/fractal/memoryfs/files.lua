@@ -107,9 +107,10 @@ end
 
 -- ---- open files ----------------------------------------------------------------------------------------------
 
--- Opens an inode. All changes come through the kernel, so what it has cached stays right.
-local function open_node(store, req, node, open)
-  if band(open.flags, O_TRUNC) ~= 0 then
+-- Opens an inode. All changes come through the kernel, so what it has cached stays right. A file that was made for
+-- this open has nothing to truncate, and O_TRUNC takes no set-id bits from it.
+local function open_node(store, req, node, open, created)
+  if not created and band(open.flags, O_TRUNC) ~= 0 then
     store.data:truncate(node, 0)
     modified(node)
     if req.kill_suidgid then
@@ -130,6 +131,7 @@ local function install_open(fs, state)
   function fs.create(req, parent, name, mode, entry, open)
     local store = state.store
     local node, err = names.find(store, parent, name)
+    local created = not node
     if node and band(open.flags, O_EXCL) ~= 0 then
       return nil, E.EXIST
     elseif not node then
@@ -141,7 +143,7 @@ local function install_open(fs, state)
         return nil, err
       end
     end
-    open_node(store, req, node, open)
+    open_node(store, req, node, open, created)
     fill_entry(node, entry)
   end
 
@@ -151,7 +153,7 @@ local function install_open(fs, state)
     if not node then
       return nil, err
     end
-    open_node(store, req, node, open)
+    open_node(store, req, node, open, true)
     fill_entry(node, entry)
   end
 

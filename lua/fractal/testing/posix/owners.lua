@@ -152,6 +152,16 @@ case("a write by the owner clears the set-id bits too", function(t)
   end)
 end)
 
+case("creating with O_TRUNC takes no set-id bits from the new file", function(t)
+  t:unprivileged(function()
+    sys.umask "0"
+    local fd = must.open("f", "wronly creat trunc", "6755")
+    t:mode("f", "6755")
+    must.write(fd, "x")
+    t:mode("f", "755")
+  end)
+end)
+
 case("a write of nothing keeps the set-id bits", function(t)
   t:unprivileged(function()
     t:file("f", "x", "4755")
