@@ -210,7 +210,7 @@ int host_check(struct host *host, FILE *out)
 
 /* ---- hooks ---- */
 
-/* Runs fs.init(conn) in a state. */
+/* Runs fs.init(conn) in a state, on a worker's thread. */
 static int init_state(struct state *state, struct fractal_session *session,
 		      struct fractal_conn *conn)
 {
@@ -219,7 +219,7 @@ static int init_state(struct state *state, struct fractal_session *session,
 	state_enter(state);
 	lua_pushlightuserdata(state->L, session);
 	lua_pushlightuserdata(state->L, conn);
-	rc = state_call(state, "init", 2, 1);
+	rc = state_call_waiting(state, "init", 2, fractal_worker_current());
 	if (!rc) {
 		rc = lua_isnumber(state->L, -1) ? -(int)lua_tointeger(state->L, -1) : 0;
 		lua_pop(state->L, 1);

@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include <luajit.h>
 #include <lualib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LOG_LINE 900
@@ -82,6 +83,8 @@ static int open_package(lua_State *L)
 	lua_getglobal(L, "require");
 	lua_pushliteral(L, "fractal.runtime");
 	lua_call(L, 1, 1);
+	lua_getfield(L, -1, "waiting");
+	state->waiting = luaL_ref(L, LUA_REGISTRYINDEX);
 	state->runtime = luaL_ref(L, LUA_REGISTRYINDEX);
 	return 0;
 }
@@ -155,45 +158,179 @@ void state_leave(struct state *state)
 		pthread_mutex_unlock(&state->lock);
 }
 
-/* A fresh coroutine at the start of the drain loop. */
-static int start_drain(struct lane *lane, struct fractal_worker *worker)
-{
-	lua_State *L = lane->state->L;
+/* ---- lanes ---- */
 
-	lane->co = lua_newthread(L);
-	lane->ref = luaL_ref(L, LUA_REGISTRYINDEX);
-	lua_rawgeti(lane->co, LUA_REGISTRYINDEX, lane->state->runtime);
-	lua_getfield(lane->co, -1, "drain");
-	lua_remove(lane->co, -2);
-	lua_pushlightuserdata(lane->co, worker);
-	if (lua_resume(lane->co, 1) == LUA_YIELD)
-		return 0;
-	log_error(lane->state, lane->co);
-	return -EINVAL;
+enum outcome {
+	RESTS,
+	WAITS,
+	ENDED,
+	FAILED
+};
+
+/* Resumes a coroutine with @nargs arguments on its stack. A drain at rest yields nothing, a waiting one yields true. */
+static enum outcome resume(struct state *state, lua_State *co, int nargs)
+{
+	int rc = lua_resume(co, nargs);
+
+	if (rc == 0)
+		return ENDED;
+	if (rc == LUA_YIELD) {
+		bool waits = lua_gettop(co) > 0;
+
+		lua_settop(co, 0);
+		return waits ? WAITS : RESTS;
+	}
+	/* Handlers run protected: this is a task's error, or the loop's own (out of memory). */
+	luaL_traceback(state->L, co, lua_tostring(co, -1), 0);
+	log_error(state, state->L);
+	return FAILED;
+}
+
+static int rest(struct lane *lane, lua_State *co, int ref)
+{
+	if (lane->nidle == lane->capacity) {
+		size_t more = lane->capacity ? lane->capacity * 2 : 8;
+		struct drain *idle = realloc(lane->idle, more * sizeof(*idle));
+
+		if (!idle)
+			return -ENOMEM;
+		lane->idle = idle;
+		lane->capacity = more;
+	}
+	lane->idle[lane->nidle++] = (struct drain){ co, ref };
+	return 0;
+}
+
+/* A new coroutine on the stack of state->L that will run the runtime's function @name. */
+static lua_State *new_task(struct state *state, const char *name)
+{
+	lua_State *co = lua_newthread(state->L);
+
+	lua_rawgeti(co, LUA_REGISTRYINDEX, state->runtime);
+	lua_getfield(co, -1, name);
+	lua_remove(co, -2);
+	return co;
+}
+
+/* A fresh drain, at rest at the start of its loop. */
+static int add_drain(struct lane *lane)
+{
+	struct state *state = lane->state;
+	lua_State *co = new_task(state, "drain");
+	int ref = luaL_ref(state->L, LUA_REGISTRYINDEX);
+
+	lua_pushlightuserdata(co, lane->worker);
+	return resume(state, co, 1) == RESTS ? rest(lane, co, ref) : -EIO;
 }
 
 int lane_open(struct lane *lane, struct state *state, struct fractal_worker *worker)
 {
+	memset(lane, 0, sizeof(*lane));
 	lane->state = state;
-	return start_drain(lane, worker);
+	lane->worker = worker;
+	return add_drain(lane);
+}
+
+/* Takes the coroutine that waits for @io off the runtime's table and anchors it on the stack of state->L. */
+static lua_State *take_waiting(struct state *state, const struct fractal_io *io)
+{
+	lua_State *L = state->L, *co;
+
+	lua_rawgeti(L, LUA_REGISTRYINDEX, state->waiting);
+	lua_rawgeti(L, -1, io->tag);
+	co = lua_tothread(L, -1);
+	lua_pushnil(L);
+	lua_rawseti(L, -3, io->tag);
+	lua_remove(L, -2);
+	return co;
+}
+
+/* Goes on with everything that is done. -ENOMEM, or how many there were. */
+static int resume_done(struct lane *lane)
+{
+	struct state *state = lane->state;
+	struct fractal_io *io;
+	int n = 0, rc = 0;
+
+	for (; !rc && (io = fractal_io_take(lane->worker)); n++) {
+		lua_State *co = take_waiting(state, io);
+
+		if (co && resume(state, co, 0) == RESTS)
+			rc = rest(lane, co, luaL_ref(state->L, LUA_REGISTRYINDEX));
+		else
+			lua_pop(state->L, 1);
+	}
+	return rc ? rc : n;
+}
+
+/* Gives waiting requests to a drain. 1 when its handler waits now, 0 when no request is left, or -errno. */
+static int run_drain(struct lane *lane)
+{
+	struct drain d;
+	int rc = lane->nidle ? 0 : add_drain(lane);
+
+	if (rc)
+		return rc;
+	d = lane->idle[lane->nidle - 1];
+	switch (resume(lane->state, d.co, 0)) {
+	case RESTS:
+		return 0;
+	case WAITS:
+		/* The table of waiting coroutines keeps it now. */
+		lane->nidle--;
+		luaL_unref(lane->state->L, LUA_REGISTRYINDEX, d.ref);
+		return 1;
+	default:
+		return -EIO;
+	}
 }
 
 int lane_run(struct lane *lane)
 {
-	int rc;
+	int resumed, waits = 0;
 
 	state_enter(lane->state);
-	rc = lua_resume(lane->co, 0);
-	if (rc != LUA_YIELD) {
-		/* Handlers run protected, so this is the loop's own failure (out of memory): the mount ends. */
-		luaL_traceback(lane->state->L, lane->co, lua_tostring(lane->co, -1), 0);
-		log_error(lane->state, lane->state->L);
-	}
+	do {
+		resumed = resume_done(lane);
+		if (resumed >= 0)
+			waits = run_drain(lane);
+	} while (resumed >= 0 && waits >= 0 && resumed + waits > 0);
 	state_leave(lane->state);
-	return rc == LUA_YIELD ? 0 : -EIO;
+	return resumed < 0 ? resumed : waits;
 }
 
 void lane_close(struct lane *lane)
 {
-	luaL_unref(lane->state->L, LUA_REGISTRYINDEX, lane->ref);
+	for (size_t i = 0; i < lane->nidle; i++)
+		luaL_unref(lane->state->L, LUA_REGISTRYINDEX, lane->idle[i].ref);
+	free(lane->idle);
+}
+
+int state_call_waiting(struct state *state, const char *name, int nargs,
+		       struct fractal_worker *worker)
+{
+	struct lane lane = { .state = state, .worker = worker };
+	lua_State *L = state->L, *co = new_task(state, name);
+	enum outcome outcome;
+	int rc = 0;
+
+	lua_insert(L, -1 - nargs);
+	lua_xmove(L, co, nargs);
+	outcome = resume(state, co, nargs);
+	while (!rc && lua_status(co) == LUA_YIELD) {
+		rc = fractal_worker_poll(worker);
+		if (!rc && resume_done(&lane) < 0)
+			rc = -EINVAL;
+	}
+	/* A task that was resumed from the table has reported its own error. */
+	if (!rc && (outcome == FAILED || lua_status(co) != 0))
+		rc = -EINVAL;
+	if (!rc) {
+		lua_settop(co, 1);
+		lua_xmove(co, L, 1);
+		lua_remove(L, -2);
+	} else {
+		lua_pop(L, 1);
+	}
+	return rc;
 }

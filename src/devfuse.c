@@ -180,19 +180,20 @@ static bool dev_flush(struct fractal_worker *w)
 	return w->have_ring && ring_flush(w);
 }
 
-/* The ring watches the wake descriptor; without a ring it is watched here. */
 static bool dev_wait(struct fractal_worker *w, int timeout_ms)
 {
-	struct pollfd p[2] = {
-		{ .fd = w->have_ring ? w->ring.ring_fd : w->wake_fd, .events = POLLIN },
+	struct pollfd p[3] = {
+		{ .fd = w->wake_fd, .events = POLLIN },
+		{ .fd = w->ring_event_fd, .events = POLLIN },
 		{ .fd = w->finished ? -1 : w->dev_fd, .events = POLLIN },
 	};
+	uint64_t count;
 	int n = poll(p, ARRAY_SIZE(p), timeout_ms);
 
-	if (p[0].revents && w->have_ring)
-		io_uring_get_events(&w->ring);
-	else if (p[0].revents)
+	if (p[0].revents)
 		worker_take_wake(w);
+	if (p[1].revents && read(w->ring_event_fd, &count, sizeof(count)) > 0)
+		io_uring_get_events(&w->ring);
 	return n != 0;
 }
 

@@ -272,6 +272,8 @@ FRACTAL_API enum fractal_reply_kind fractal_op_reply_kind(uint32_t opcode);
 /** The answer to an operation without a handler: 0 or -errno. */
 FRACTAL_API int fractal_op_default(uint32_t opcode);
 
+/** The worker whose thread this is, or NULL. */
+FRACTAL_API struct fractal_worker *fractal_worker_current(void);
 /** Index of a worker, from 0. */
 FRACTAL_API int fractal_worker_id(const struct fractal_worker *worker);
 FRACTAL_API struct fractal_session *fractal_worker_session(const struct fractal_worker *worker);
@@ -319,8 +321,8 @@ FRACTAL_API int fractal_io_splice(struct fractal_io *io, int from, int64_t from_
 FRACTAL_API int fractal_io_sleep(struct fractal_io *io, double seconds);
 /** The owner waits from now on. Ends at once (-EINTR, -ECANCELED) for an interrupted request and when the mount has ended. */
 FRACTAL_API void fractal_io_wait(struct fractal_io *io);
-/** Ends the wait for an operation that was not started. Any thread; the first one counts. */
-FRACTAL_API void fractal_io_complete(struct fractal_io *io, int result);
+/** Ends the wait for an operation that was not started. Any thread. True when this call did it, false when it had ended. */
+FRACTAL_API bool fractal_io_complete(struct fractal_io *io, int result);
 /** Cancels it; it is still to be taken, with -@error if it had not ended by then. */
 FRACTAL_API void fractal_io_cancel(struct fractal_io *io, int error);
 /** The next operation that is done, or NULL. */

@@ -111,11 +111,13 @@ struct fractal_worker {
 	uint32_t loops;
 	int dev_fd; /* classic descriptor, cloned where possible */
 	int wake_fd;
+	int ring_event_fd; /* classic: readable when the ring has completions */
 	struct completion wake_done;
 	_Atomic bool wake_pending;
 	_Atomic(struct entry *) inbox;
 	_Atomic(struct entry *) current; /* the request last handed out */
-	_Atomic(struct fractal_retrieved *) retrieved; /* answers to notify retrieve, newest first */
+	_Atomic(struct fractal_retrieved *)
+		retrieved; /* answers to notify retrieve, newest first */
 	_Atomic uint64_t rounds;
 	struct io *live_ios, *free_ios, *done_ios, **done_tail;
 	_Atomic(struct io *) io_inbox; /* completed by other threads */
@@ -150,6 +152,8 @@ void ring_teardown(struct fractal_worker *w);
 struct io_uring_sqe *ring_sqe(struct fractal_worker *w);
 uint64_t ring_tag(struct completion *c);
 bool ring_is_completion(uint64_t user_data);
+void ring_watch_wake(struct fractal_worker *w);
+int ring_signal_completions(struct fractal_worker *w);
 bool ring_flush(struct fractal_worker *w);
 struct entry *ring_next(struct fractal_worker *w, int *res);
 

@@ -205,7 +205,7 @@ void fractal_io_wait(struct fractal_io *pub)
 		fractal_io_cancel(pub, EINTR);
 }
 
-void fractal_io_complete(struct fractal_io *pub, int result)
+bool fractal_io_complete(struct fractal_io *pub, int result)
 {
 	struct io *io = (struct io *)pub, *head;
 	struct fractal_worker *w = io->w;
@@ -214,11 +214,11 @@ void fractal_io_complete(struct fractal_io *pub, int result)
 	if (!atomic_compare_exchange_strong(&io->state, &expected, IO_DONE)) {
 		expected = IO_NEW;
 		if (!atomic_compare_exchange_strong(&io->state, &expected, IO_DONE))
-			return;
+			return false;
 	}
 	if (worker_self == w) {
 		push_done(io, result);
-		return;
+		return true;
 	}
 	io->posted = result;
 	head = atomic_load(&w->io_inbox);
@@ -226,6 +226,7 @@ void fractal_io_complete(struct fractal_io *pub, int result)
 		io->next_done = head;
 	} while (!atomic_compare_exchange_weak(&w->io_inbox, &head, io));
 	fractal_worker_wake(w);
+	return true;
 }
 
 /* Results that other threads have posted, oldest first. */

@@ -86,7 +86,7 @@ static void on_ready(struct fractal_session *session, void *user)
 		 serving.mountpoint, host_name(serving.host),
 		 transport == FRACTAL_TRANSPORT_URING ? "uring" : "dev", workers, plural(workers),
 		 states, plural(states));
-	report_line(line);
+	report_ready(line);
 	if (serving.daemon.ready_fd >= 0) {
 		daemon_ready(&serving.daemon);
 		report_to_syslog();

@@ -45,7 +45,7 @@ void report_to_syslog(void)
 }
 
 /* One write for the whole line, so that lines of several threads do not mix. */
-static void write_line(const char *prefix, const char *text)
+static void write_line(int fd, const char *prefix, const char *text)
 {
 	struct iovec parts[] = {
 		{ (char *)prefix, strlen(prefix) },
@@ -53,7 +53,7 @@ static void write_line(const char *prefix, const char *text)
 		{ "\n", 1 },
 	};
 
-	while (writev(target.fd, parts, 3) < 0 && errno == EINTR)
+	while (writev(fd, parts, 3) < 0 && errno == EINTR)
 		;
 }
 
@@ -75,7 +75,7 @@ void report_hook(enum fractal_log_level level, const char *text, void *user)
 	if (target.syslog)
 		syslog(styles[level].priority, "%s", text);
 	else
-		write_line(styles[level].prefix, text);
+		write_line(target.fd, styles[level].prefix, text);
 }
 
 void report(enum fractal_log_level level, const char *fmt, ...)
@@ -93,10 +93,9 @@ void report(enum fractal_log_level level, const char *fmt, ...)
 	free(text);
 }
 
-void report_line(const char *text)
+void report_ready(const char *text)
 {
-	if (target.syslog)
-		syslog(LOG_INFO, "%s", text);
-	else
-		write_line("", text);
+	write_line(STDERR_FILENO, "", text);
+	if (target.fd != STDERR_FILENO)
+		write_line(target.fd, "", text);
 }

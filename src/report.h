@@ -19,10 +19,10 @@ void report_to_syslog(void);
 void report(enum fractal_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* A line as it is, without the command's name before it; a message of level INFO where that cannot be. */
-void report_line(const char *text);
+/* The line for whoever waits for the mount: as it is, on standard error and in the file where one is named. */
+void report_ready(const char *text);
 
-/* The same as a hook of the library. */
+/* report() as a hook of the library. */
 void report_hook(enum fractal_log_level level, const char *text, void *user);
 extern const struct log_sink report_sink;
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define TAG_COMPLETION 1u
@@ -35,7 +36,8 @@ struct io_uring_sqe *ring_sqe(struct fractal_worker *w)
 	return sqe;
 }
 
-static void watch_wake_fd(struct fractal_worker *w)
+/* Lets wake-ups from other threads end a wait on the ring. */
+void ring_watch_wake(struct fractal_worker *w)
 {
 	struct io_uring_sqe *sqe = ring_sqe(w);
 
@@ -49,7 +51,7 @@ static void woken(struct fractal_worker *w, struct completion *c, int res, unsig
 	(void)res;
 	worker_take_wake(w);
 	if (!(flags & IORING_CQE_F_MORE) && !w->finished)
-		watch_wake_fd(w);
+		ring_watch_wake(w);
 }
 
 /* Makes the ring on the worker's own thread (SINGLE_ISSUER). Nothing is promised to the kernel yet. */
@@ -76,8 +78,19 @@ int ring_setup(struct fractal_worker *w)
 	io_uring_register_ring_fd(&w->ring);
 	w->wake_done.fn = woken;
 	w->have_ring = true;
-	watch_wake_fd(w);
 	return 0;
+}
+
+/*
+ * Makes completions readable on a descriptor, for a loop that polls. (poll(2) of a ring with deferred task work wakes nobody;
+ * its eventfd is signalled.)
+ */
+int ring_signal_completions(struct fractal_worker *w)
+{
+	w->ring_event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->ring_event_fd < 0)
+		return -errno;
+	return io_uring_register_eventfd(&w->ring, w->ring_event_fd);
 }
 
 void ring_teardown(struct fractal_worker *w)

@@ -153,7 +153,7 @@ static int make_workers(struct fractal_session *s)
 		return -ENOMEM;
 	memset(s->workers, 0, s->nworkers * sizeof(*s->workers));
 	for (uint32_t i = 0; i < s->nworkers; i++)
-		s->workers[i].wake_fd = -1;
+		s->workers[i].wake_fd = s->workers[i].ring_event_fd = s->workers[i].dev_fd = -1;
 	for (uint32_t i = 0; i < s->nworkers; i++) {
 		int rc = worker_init(&s->workers[i], s, (int)i);
 

@@ -41,6 +41,7 @@ int uring_register(struct fractal_worker *w)
 	for (uint32_t i = 0; i < w->ring_entries; i++)
 		queue_command(w, &w->entries[i], FRACTAL_URING_CMD_REGISTER);
 	w->ring_live = w->ring_entries;
+	ring_watch_wake(w);
 	rc = io_uring_submit(&w->ring);
 	if (rc < 0)
 		return rc;

@@ -75,7 +75,7 @@ int worker_init(struct fractal_worker *w, struct fractal_session *s, int id)
 
 	w->s = s;
 	w->id = id;
-	w->dev_fd = -1;
+	w->dev_fd = w->ring_event_fd = -1;
 	w->ready_tail = &w->ready_head;
 	w->done_tail = &w->done_ios;
 	w->first_queue = (uint32_t)id * q / n;
@@ -102,6 +102,8 @@ void worker_destroy(struct fractal_worker *w)
 	}
 	if (w->wake_fd >= 0)
 		close(w->wake_fd);
+	if (w->ring_event_fd >= 0)
+		close(w->ring_event_fd);
 	if (w->dev_fd >= 0)
 		close(w->dev_fd);
 	if (w->area && w->ring_live == 0)
@@ -297,10 +299,13 @@ static void pin(struct fractal_worker *w)
 /* A refused registration has made the kernel use /dev/fuse: so do we. */
 static int follow_transport(struct fractal_worker *w)
 {
+	int rc;
+
 	if (atomic_load(&w->s->transport) != FRACTAL_TRANSPORT_DEV || w->tr == &dev_transport)
 		return 0;
 	w->tr = &dev_transport;
-	return dev_open_clone(w);
+	rc = dev_open_clone(w);
+	return rc || !w->have_ring ? rc : ring_signal_completions(w);
 }
 
 static bool over(struct fractal_worker *w)
@@ -400,6 +405,11 @@ void *worker_main(void *arg)
 }
 
 /* ---- for embedders ---- */
+
+struct fractal_worker *fractal_worker_current(void)
+{
+	return worker_self;
+}
 
 int fractal_worker_id(const struct fractal_worker *w)
 {

@@ -7,6 +7,7 @@ local ffi = require "ffi"
 local errno = require "fractal.errno"
 local log = require "fractal.log"
 local lowlevel = require "fractal.lowlevel"
+local task = require "fractal.task"
 local notify = require "fractal.notify"
 local types = require "fractal.types"
 local view = require "fractal.view"
@@ -70,21 +71,30 @@ local function report(req, err)
   C.fractal_reply(req, -errno.E.IO)
 end
 
---- Runs for ever in a worker's coroutine; yields once it is ready, and whenever no request waits.
+local contexts = {} -- worker's id → what its drains share
+
+--- Reusable objects of a worker's requests, and the serve functions. `lane` goes to the serve functions.
+local function context_of(fs, worker)
+  local id = C.fractal_worker_id(worker)
+  if not contexts[id] then
+    local slots = {}
+    for i = 0, C.fractal_worker_slots(worker) - 1 do
+      slots[i] = lowlevel.slot(C.fractal_worker_request(worker, i))
+    end
+    contexts[id] = { slots = slots, serve = serve_table(fs), lane = { view = view.ring() } }
+  end
+  return contexts[id]
+end
+
+--- Runs for ever in a coroutine of a worker; yields once it is ready, and whenever no request waits. Where a handler
+-- waits, the loop waits with it, and another one serves meanwhile.
 function dispatch.drain(fs, pointer)
   local worker = ffi.cast("struct fractal_worker *", pointer)
-  local slots = {}
-  for i = 0, C.fractal_worker_slots(worker) - 1 do
-    slots[i] = lowlevel.slot(C.fractal_worker_request(worker, i))
-  end
-  local serve = serve_table(fs)
-  local lane = { view = view.ring(), worker = worker }
-  local retrieved = notify.attach(worker)
+  local context = context_of(fs, worker)
+  local slots, serve, lane = context.slots, context.serve, context.lane
+  task.adopt()
   while true do
     yield()
-    if retrieved[0] ~= nil then
-      notify.deliver(worker, on_error)
-    end
     local next_one = C.fractal_next(worker)
     while next_one ~= nil do
       local slot = slots[next_one.slot]

@@ -8,7 +8,9 @@
 
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
+local io = require "fractal.io"
 local log = require "fractal.log"
+local task = require "fractal.task"
 local notify = require "fractal.notify"
 local types = require "fractal.types"
 
@@ -19,6 +21,15 @@ local fractal = {
   notify = notify,
   S_IF = types.S_IF,
   lowlevel = filesystem.lowlevel,
+
+  io = io,
+  spawn = task.spawn,
+  every = task.every,
+  timeout = task.timeout,
+  mutex = task.mutex,
+  semaphore = task.semaphore,
+  queue = task.queue,
+  wait_all = task.wait_all,
 
   -- renameat2(2)
   RENAME_NOREPLACE = 1,

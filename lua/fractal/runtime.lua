@@ -5,8 +5,9 @@
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
 local log = require "fractal.log"
+local task = require "fractal.task"
 
-local runtime = {}
+local runtime = { waiting = task.waiting }
 
 local fs -- the script's filesystem table
 
@@ -52,8 +53,9 @@ function runtime.capabilities()
   return filesystem.capabilities(fs)
 end
 
---- Calls fs.init(conn). Returns nothing, or the errno it failed with.
+--- Calls fs.init(conn), which may wait. Returns nothing, or the errno it failed with.
 function runtime.init(session, conn)
+  task.adopt()
   log.attach(session)
   for _, text in ipairs(filesystem.misspelt(fs)) do
     log.warn("%s", text)

@@ -116,6 +116,17 @@ function view.is(value)
   return ffi.istype(view_type, value)
 end
 
+--- Raises where a view may not be read any more.
+function view.check(v)
+  check(v, 0, v.len)
+end
+
+--- Raises where a view may not be written to.
+function view.check_writable(v)
+  check_writable(v)
+  check(v, 0, v.len)
+end
+
 --- A recycler of views for one worker: returns fn(req, ptr, len, writable) → view.
 function view.ring()
   local ring, at = {}, 0

@@ -1,0 +1,360 @@
+--- `fractal.io`: file, socket and time operations that wait without blocking the worker.
+--
+-- Each looks synchronous and runs as an io_uring request on the worker's own ring, from any handler, from `init` and
+-- from tasks. Each returns its result, or nil and an errno: E.INTR when the caller of the request was interrupted,
+-- E.TIMEDOUT after the time-out, E.CANCELED when the mount has ended. A time-out, in seconds, may follow as the last
+-- argument of most operations. Terms and flags are those of the system calls (open(2), read(2), …).
+--
+-- Buffers are views (of a request, no copy in between), strings to write, or a number of bytes to read as a string.
+
+local ffi = require "ffi"
+local bit = require "bit"
+local errno = require "fractal.errno"
+local sockaddr = require "fractal.sockaddr"
+local task = require "fractal.task"
+local view = require "fractal.view"
+
+local C, E = ffi.C, errno.E
+local NO_TIMEOUT = -1
+local AT_FDCWD = -100
+
+--- IORING_OP_* of io_uring_enter(2).
+local OP = {
+  FSYNC = 3, POLL_ADD = 6, SYNC_FILE_RANGE = 8, TIMEOUT = 11, ACCEPT = 13, CONNECT = 16, FALLOCATE = 17, OPENAT = 18,
+  CLOSE = 19, STATX = 21, READ = 22, WRITE = 23, SEND = 26, RECV = 27, OPENAT2 = 28, SHUTDOWN = 34, RENAMEAT = 35,
+  UNLINKAT = 36, MKDIRAT = 37, SYMLINKAT = 38, LINKAT = 39, SOCKET = 45, FTRUNCATE = 55,
+}
+
+ffi.cdef [[
+struct fractal_open_how { uint64_t flags, mode, resolve; };
+int ftruncate(int fd, long length);
+int bind(int fd, const void *addr, unsigned len);
+int listen(int fd, int backlog);
+int setsockopt(int fd, int level, int name, const void *value, unsigned len);
+]]
+
+local io = {
+  AT_FDCWD = AT_FDCWD,
+  O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_TRUNC = 0x200, O_APPEND = 0x400,
+  O_NONBLOCK = 0x800, O_DSYNC = 0x1000, O_DIRECT = 0x4000, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000,
+  O_CLOEXEC = 0x80000, O_SYNC = 0x101000, O_PATH = 0x200000, O_TMPFILE = 0x410000,
+  RESOLVE_NO_XDEV = 1, RESOLVE_NO_MAGICLINKS = 2, RESOLVE_NO_SYMLINKS = 4, RESOLVE_BENEATH = 8, RESOLVE_IN_ROOT = 16,
+  AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200, AT_EMPTY_PATH = 0x1000,
+  POLLIN = 1, POLLPRI = 2, POLLOUT = 4, POLLERR = 8, POLLHUP = 16,
+  SHUT_RD = 0, SHUT_WR = 1, SHUT_RDWR = 2,
+  SPLICE_F_MOVE = 1,
+}
+
+--- Runs one operation. `anchor` is kept alive while the kernel uses it.
+local function run(opcode, fd, addr, len, off, flags, timeout, anchor)
+  local op = task.new("fractal.io")
+  local rc = C.fractal_io_start(op, opcode, fd, addr, len, off, flags, timeout or NO_TIMEOUT)
+  if rc < 0 then
+    C.fractal_io_free(op)
+    return rc
+  end
+  return task.wait(op, anchor)
+end
+
+local function address(pointer)
+  return ffi.cast("uint64_t", ffi.cast("uintptr_t", ffi.cast("const void *", pointer)))
+end
+
+local function value_or_error(result)
+  if result < 0 then
+    return nil, -result
+  end
+  return result
+end
+
+local function done_or_error(result)
+  if result < 0 then
+    return nil, -result
+  end
+  return true
+end
+
+local function text_pointer(text)
+  return ffi.cast("const char *", text)
+end
+
+-- files ---------------------------------------------------------------------------------------------------------
+
+local function open_flags(flags)
+  return bit.bor(flags or io.O_RDONLY, io.O_CLOEXEC)
+end
+
+--- Opens a file: openat(2). `dirfd` is a directory's descriptor, or nil for the current one. Returns a descriptor.
+function io.openat(dirfd, path, flags, mode, timeout)
+  return value_or_error(run(OP.OPENAT, dirfd or AT_FDCWD, text_pointer(path), mode or 438, 0, open_flags(flags),
+    timeout, path))
+end
+
+--- Opens a file by path: open(path [, flags [, mode]]).
+function io.open(path, flags, mode, timeout)
+  return io.openat(nil, path, flags, mode, timeout)
+end
+
+--- Opens a file by the rules of openat2(2): `how` has flags, mode and resolve (io.RESOLVE_…).
+function io.openat2(dirfd, path, how, timeout)
+  local raw = ffi.new("struct fractal_open_how", open_flags(how.flags), how.mode or 0, how.resolve or 0)
+  return value_or_error(run(OP.OPENAT2, dirfd or AT_FDCWD, text_pointer(path), ffi.sizeof(raw), address(raw), 0,
+    timeout, { path, raw }))
+end
+
+function io.close(fd)
+  return done_or_error(run(OP.CLOSE, fd, nil, 0, 0, 0))
+end
+
+local function file_offset(offset)
+  return offset and ffi.cast("uint64_t", offset) or ffi.cast("uint64_t", -1LL)
+end
+
+--- Reads at an offset (nil: the file's own position). Into a view: returns the bytes read; with a number: a string.
+function io.read(fd, into, offset, timeout)
+  if type(into) == "number" then
+    local buffer = ffi.new("uint8_t[?]", into)
+    local n = run(OP.READ, fd, buffer, into, file_offset(offset), 0, timeout, buffer)
+    if n < 0 then
+      return nil, -n
+    end
+    return ffi.string(buffer, n)
+  end
+  view.check_writable(into)
+  return value_or_error(run(OP.READ, fd, into.ptr, #into, file_offset(offset), 0, timeout, into))
+end
+
+--- Bytes of a string or view, and what keeps them alive.
+local function source(from)
+  if type(from) == "string" then
+    return text_pointer(from), #from
+  end
+  view.check(from)
+  return from.ptr, #from
+end
+
+--- Writes a string or view at an offset (nil: the file's own position). Returns the bytes written.
+function io.write(fd, from, offset, timeout)
+  local pointer, n = source(from)
+  return value_or_error(run(OP.WRITE, fd, pointer, n, file_offset(offset), 0, timeout, from))
+end
+
+function io.fsync(fd, timeout)
+  return done_or_error(run(OP.FSYNC, fd, nil, 0, 0, 0, timeout))
+end
+
+local FSYNC_DATASYNC = 1
+
+function io.fdatasync(fd, timeout)
+  return done_or_error(run(OP.FSYNC, fd, nil, 0, 0, FSYNC_DATASYNC, timeout))
+end
+
+function io.fallocate(fd, mode, offset, length, timeout)
+  local length_field = ffi.cast("void *", ffi.cast("uintptr_t", length))
+  return done_or_error(run(OP.FALLOCATE, fd, length_field, mode, offset, 0, timeout))
+end
+
+function io.sync_file_range(fd, offset, length, flags, timeout)
+  return done_or_error(run(OP.SYNC_FILE_RANGE, fd, nil, length, offset, flags, timeout))
+end
+
+--- Sets a file's length: ftruncate(2). Kernels before 6.9 have no ring operation for it; there it runs at once, and takes
+-- as long as the filesystem below takes.
+function io.ftruncate(fd, length, timeout)
+  local rc = run(OP.FTRUNCATE, fd, nil, 0, length, 0, timeout)
+  if rc == -E.INVAL then
+    rc = C.ftruncate(fd, length) == 0 and 0 or -ffi.errno()
+  end
+  return done_or_error(rc)
+end
+
+local STATX_ALL = 0xfff
+local STAT_NUMBERS = {
+  "mode", "nlink", "uid", "gid", "blksize", "dev_major", "dev_minor", "rdev_major", "rdev_minor",
+}
+
+--- statx(2). Returns a table: mode, size, nlink, uid, gid, ino, blocks, blksize, dev_major, dev_minor, rdev_major,
+-- rdev_minor, and atime, mtime, ctime, btime as seconds with a fraction. `path` may be "" with a descriptor and
+-- io.AT_EMPTY_PATH.
+function io.statx(dirfd, path, flags, timeout)
+  local st = ffi.new("struct fractal_statx")
+  local rc = run(OP.STATX, dirfd or AT_FDCWD, text_pointer(path), STATX_ALL, address(st), flags or 0, timeout,
+    { path, st })
+  if rc < 0 then
+    return nil, -rc
+  end
+  local out = {}
+  for _, name in ipairs(STAT_NUMBERS) do
+    out[name] = st[name]
+  end
+  out.size, out.ino, out.blocks = tonumber(st.size), tonumber(st.ino), tonumber(st.blocks)
+  for _, name in ipairs { "atime", "mtime", "ctime", "btime" } do
+    local t = st["sx_" .. name]
+    out[name] = tonumber(t.sec) + t.nsec / 1e9
+  end
+  return out
+end
+
+--- statx of a path (followed), or of a descriptor.
+function io.stat(what, timeout)
+  if type(what) == "number" then
+    return io.statx(what, "", io.AT_EMPTY_PATH, timeout)
+  end
+  return io.statx(nil, what, 0, timeout)
+end
+
+function io.unlinkat(dirfd, path, flags, timeout)
+  return done_or_error(run(OP.UNLINKAT, dirfd or AT_FDCWD, text_pointer(path), 0, 0, flags or 0, timeout, path))
+end
+
+function io.unlink(path, timeout)
+  return io.unlinkat(nil, path, 0, timeout)
+end
+
+function io.rmdir(path, timeout)
+  return io.unlinkat(nil, path, io.AT_REMOVEDIR, timeout)
+end
+
+--- A descriptor as the unsigned length field, where some operations keep their second one.
+local function fd_field(fd)
+  return ffi.cast("uint32_t", fd or AT_FDCWD)
+end
+
+function io.renameat(olddirfd, old, newdirfd, new, flags, timeout)
+  return done_or_error(run(OP.RENAMEAT, olddirfd or AT_FDCWD, text_pointer(old), fd_field(newdirfd),
+    address(text_pointer(new)), flags or 0, timeout, { old, new }))
+end
+
+function io.rename(old, new, timeout)
+  return io.renameat(nil, old, nil, new, 0, timeout)
+end
+
+function io.mkdirat(dirfd, path, mode, timeout)
+  return done_or_error(run(OP.MKDIRAT, dirfd or AT_FDCWD, text_pointer(path), mode or 511, 0, 0, timeout, path))
+end
+
+function io.mkdir(path, mode, timeout)
+  return io.mkdirat(nil, path, mode, timeout)
+end
+
+function io.symlinkat(target, dirfd, path, timeout)
+  return done_or_error(run(OP.SYMLINKAT, dirfd or AT_FDCWD, text_pointer(target), 0, address(text_pointer(path)), 0,
+    timeout, { target, path }))
+end
+
+function io.linkat(olddirfd, old, newdirfd, new, flags, timeout)
+  return done_or_error(run(OP.LINKAT, olddirfd or AT_FDCWD, text_pointer(old), fd_field(newdirfd),
+    address(text_pointer(new)), flags or 0, timeout, { old, new }))
+end
+
+--- Moves up to n bytes between a pipe and another descriptor without copying: splice(2). An offset of nil means the
+-- file's own position.
+function io.splice(from, from_offset, to, to_offset, n, flags)
+  local op = task.new("fractal.io")
+  local rc = C.fractal_io_splice(op, from, from_offset or -1, to, to_offset or -1, n, flags or 0)
+  if rc < 0 then
+    C.fractal_io_free(op)
+    return nil, -rc
+  end
+  return value_or_error(task.wait(op))
+end
+
+-- time and readiness ----------------------------------------------------------------------------------------------
+
+--- Sleeps so many seconds. Returns true.
+io.sleep = task.sleep
+
+--- Waits until a descriptor is ready: poll(2). Returns the events that are there.
+function io.poll(fd, events, timeout)
+  return value_or_error(run(OP.POLL_ADD, fd, nil, 0, 0, events, timeout))
+end
+
+-- sockets -------------------------------------------------------------------------------------------------------
+
+local SOCK_STREAM_CLOEXEC = 0x80001
+local SOL_SOCKET, SO_REUSEADDR = 1, 2
+local MSG_NOSIGNAL = 0x4000
+
+function io.socket(domain, kind, protocol)
+  return value_or_error(run(OP.SOCKET, domain, nil, protocol or 0, kind or SOCK_STREAM_CLOEXEC, 0))
+end
+
+--- Closes a descriptor that was made for nothing, keeping the error.
+local function give_up(fd, err)
+  io.close(fd)
+  return nil, err
+end
+
+--- Connects to "host:port" (a numeric IPv4 or [IPv6] address, or localhost) or "unix:/path". Returns a descriptor.
+function io.connect(where, timeout)
+  local addr, len, family = sockaddr.parse(where)
+  if not addr then
+    return nil, E.INVAL
+  end
+  local fd, err = io.socket(family)
+  if not fd then
+    return nil, err
+  end
+  local rc = run(OP.CONNECT, fd, addr, 0, len, 0, timeout, addr)
+  if rc < 0 then
+    return give_up(fd, -rc)
+  end
+  return fd
+end
+
+--- Listens on "host:port" or "unix:/path". Returns a descriptor.
+function io.listen(where, backlog)
+  local addr, len, family = sockaddr.parse(where)
+  if not addr then
+    return nil, E.INVAL
+  end
+  local fd, err = io.socket(family)
+  if not fd then
+    return nil, err
+  end
+  local on = ffi.new("int[1]", 1)
+  C.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, on, ffi.sizeof(on))
+  if C.bind(fd, addr, len) ~= 0 or C.listen(fd, backlog or 128) ~= 0 then
+    return give_up(fd, ffi.errno())
+  end
+  return fd
+end
+
+--- Takes a connection. Returns its descriptor.
+function io.accept(fd, timeout)
+  return value_or_error(run(OP.ACCEPT, fd, nil, 0, 0, io.O_CLOEXEC, timeout))
+end
+
+--- Sends all of a string or view. Returns its length.
+function io.send(fd, from, timeout)
+  local pointer, n = source(from)
+  local sent = 0
+  while sent < n do
+    local rc = run(OP.SEND, fd, ffi.cast("const uint8_t *", pointer) + sent, n - sent, 0, MSG_NOSIGNAL, timeout, from)
+    if rc < 0 then
+      return nil, -rc
+    end
+    sent = sent + rc
+  end
+  return n
+end
+
+--- Receives what there is: up to n bytes as a string ("" at the end), or into a view (returns the count).
+function io.recv(fd, into, timeout)
+  if type(into) == "number" then
+    local buffer = ffi.new("uint8_t[?]", into)
+    local n = run(OP.RECV, fd, buffer, into, 0, 0, timeout, buffer)
+    if n < 0 then
+      return nil, -n
+    end
+    return ffi.string(buffer, n)
+  end
+  view.check_writable(into)
+  return value_or_error(run(OP.RECV, fd, into.ptr, #into, 0, 0, timeout, into))
+end
+
+function io.shutdown(fd, how)
+  return done_or_error(run(OP.SHUTDOWN, fd, nil, how or io.SHUT_RDWR, 0, 0))
+end
+
+return io

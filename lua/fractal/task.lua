@@ -1,0 +1,305 @@
+--- Waiting without blocking: coroutines that leave their worker to others until an operation is done.
+--
+--     fractal.spawn(fn, …)            runs fn as a task of its own
+--     fractal.every(seconds, fn)      runs fn again and again; returns an object with :cancel()
+--     fractal.timeout(seconds, fn)    runs fn once, later; returns an object with :cancel()
+--     fractal.mutex()                 :lock() → true or nil, err · :unlock() · :with(fn, …)
+--     fractal.semaphore(n)            :acquire() → true or nil, err · :release()
+--     fractal.queue()                 :put(value) · :get([timeout]) → value or nil, err
+--     fractal.wait_all { fn, … }      runs all at once, returns a list of their first results when all have ended
+--
+-- A handler runs in a coroutine of the library. When it waits, that coroutine, with the loop that called the handler,
+-- yields to the worker, which takes another one for the next request. The table `waiting` tells the worker which
+-- coroutine goes on when an operation is done.
+
+local ffi = require "ffi"
+require "fractal.cdef"
+local errno = require "fractal.errno"
+local log = require "fractal.log"
+
+local C, running, yield = ffi.C, coroutine.running, coroutine.yield
+local MAX_TAG = 0x7fffffff
+
+local task = {}
+
+local waiting = {} -- tag → coroutine
+-- tag → what the kernel still reads or writes; kept here only to be kept
+local anchors = {} -- luacheck: ignore 241
+local own = setmetatable({}, { __mode = "k" }) -- coroutines that may wait
+local last_tag = 0
+
+task.waiting = waiting
+
+--- Marks the running coroutine as one that the worker resumes.
+function task.adopt()
+  own[running()] = true
+end
+
+local function free_tag()
+  repeat
+    last_tag = last_tag % MAX_TAG + 1
+  until waiting[last_tag] == nil
+  return last_tag
+end
+
+--- A new operation on the worker that runs this code. Raises where nothing may wait.
+function task.new(what)
+  local worker = C.fractal_worker_current()
+  if worker == nil then
+    error((what or "waiting") .. " is possible in handlers, init and tasks only", 3)
+  elseif not own[running() or false] then
+    error((what or "waiting") .. " is not possible inside a coroutine of your own: use fractal.spawn", 3)
+  end
+  local io = C.fractal_io_new(worker)
+  if io == nil then
+    error("out of memory", 3)
+  end
+  return io
+end
+
+--- Waits until the operation is done and frees it. Returns what it ended with: >= 0, or -errno. `anchor` is kept alive
+-- until then.
+function task.wait(io, anchor)
+  local tag = free_tag()
+  waiting[tag], anchors[tag] = running(), anchor
+  io.tag = tag
+  C.fractal_io_wait(io)
+  yield(true)
+  anchors[tag] = nil
+  local result = io.result
+  C.fractal_io_free(io)
+  return result
+end
+
+--- The result as a handler returns it: the number, or nil and an errno.
+local function result_of(result)
+  if result < 0 then
+    return nil, -result
+  end
+  return result
+end
+task.result_of = result_of
+
+-- tasks ---------------------------------------------------------------------------------------------------------
+
+--- Runs fn(…) as a task on this worker, soon. An error in it is logged with its traceback.
+function task.spawn(fn, ...)
+  local worker = C.fractal_worker_current()
+  if worker == nil then
+    error("spawn is possible in handlers, init and tasks only", 2)
+  end
+  local n, args = select("#", ...), { ... }
+  local io, tag = C.fractal_io_new(worker), free_tag()
+  io.req = nil
+  waiting[tag] = coroutine.create(function()
+    C.fractal_io_free(io)
+    return fn(unpack(args, 1, n))
+  end)
+  own[waiting[tag]] = true
+  io.tag = tag
+  C.fractal_io_complete(io, 0)
+end
+
+--- Sleeps. Returns true, or nil and E.INTR, E.CANCELED.
+function task.sleep(seconds)
+  local io = task.new("sleep")
+  C.fractal_io_sleep(io, seconds)
+  local result = task.wait(io)
+  if result < 0 then
+    return nil, -result
+  end
+  return true
+end
+
+local timer = {}
+timer.__index = timer
+
+--- No further run of fn begins.
+function timer:cancel()
+  self.cancelled = true
+  if self.io ~= nil then
+    C.fractal_io_cancel(self.io, errno.E.CANCELED)
+  end
+end
+
+local function timer_sleep(self, seconds)
+  local io = task.new("sleep")
+  C.fractal_io_sleep(io, seconds)
+  self.io = io
+  local result = task.wait(io)
+  self.io = nil
+  return result >= 0 and not self.cancelled
+end
+
+local function guarded(fn)
+  local ok, err = xpcall(fn, debug.traceback)
+  if not ok then
+    log.error("error in a timer: %s", err)
+  end
+end
+
+function task.timeout(seconds, fn)
+  local self = setmetatable({}, timer)
+  task.spawn(function()
+    if timer_sleep(self, seconds) then
+      guarded(fn)
+    end
+  end)
+  return self
+end
+
+function task.every(seconds, fn)
+  local self = setmetatable({}, timer)
+  task.spawn(function()
+    while timer_sleep(self, seconds) do
+      guarded(fn)
+    end
+  end)
+  return self
+end
+
+-- ordering ------------------------------------------------------------------------------------------------------
+
+--- Waits in a list until another task wakes it. Returns the result it was woken with.
+local function wait_in(list, seconds)
+  local io = task.new("waiting")
+  list[#list + 1] = io
+  local alarm
+  if seconds then
+    alarm = task.timeout(seconds, function()
+      C.fractal_io_complete(io, -errno.E.TIMEDOUT)
+    end)
+  end
+  local result = task.wait(io)
+  if alarm then
+    alarm:cancel()
+  end
+  if result < 0 then
+    for i, other in ipairs(list) do
+      if other == io then
+        table.remove(list, i)
+        break
+      end
+    end
+  end
+  return result
+end
+
+--- Wakes the first that still waits; one that an interrupt or time-out has ended is passed over.
+local function wake_first(list)
+  while list[1] do
+    if C.fractal_io_complete(table.remove(list, 1), 0) then
+      return true
+    end
+  end
+  return false
+end
+
+local semaphore = {}
+semaphore.__index = semaphore
+
+--- Takes one of n places, waiting for it in order. Returns true, or nil and E.INTR, E.CANCELED.
+function semaphore:acquire()
+  if self.free > 0 then
+    self.free = self.free - 1
+    return true
+  end
+  local result = wait_in(self.waiters) -- then the place is handed over
+  if result < 0 then
+    return nil, -result
+  end
+  return true
+end
+
+function semaphore:release()
+  if not wake_first(self.waiters) then
+    self.free = self.free + 1
+  end
+end
+
+function task.semaphore(n)
+  return setmetatable({ free = n or 1, waiters = {} }, semaphore)
+end
+
+local mutex = {}
+mutex.__index = mutex
+
+function mutex:lock()
+  return self.place:acquire()
+end
+
+function mutex:unlock()
+  self.place:release()
+end
+
+--- Runs fn(…) under the lock, which is given back also when it raises.
+function mutex:with(fn, ...)
+  local ok, err = self:lock()
+  if not ok then
+    return nil, err
+  end
+  local results = { pcall(fn, ...) }
+  self:unlock()
+  if not results[1] then
+    error(results[2], 0)
+  end
+  return unpack(results, 2, table.maxn(results))
+end
+
+function task.mutex()
+  return setmetatable({ place = task.semaphore(1) }, mutex)
+end
+
+local queue = {}
+queue.__index = queue
+
+function queue:put(value)
+  self.last = self.last + 1
+  self.values[self.last] = value
+  wake_first(self.waiters)
+end
+
+--- The oldest value, waiting for one. Returns nil and E.TIMEDOUT, E.INTR or E.CANCELED where none came.
+function queue:get(seconds)
+  while self.first > self.last do
+    local result = wait_in(self.waiters, seconds)
+    if result < 0 then
+      return nil, -result
+    end
+  end
+  local value = self.values[self.first]
+  self.values[self.first] = nil
+  self.first = self.first + 1
+  return value
+end
+
+function task.queue()
+  return setmetatable({ first = 1, last = 0, values = {}, waiters = {} }, queue)
+end
+
+function task.wait_all(list)
+  local results, left, waiters = {}, #list, {}
+  for i, fn in ipairs(list) do
+    task.spawn(function()
+      local ok, value = xpcall(fn, debug.traceback)
+      if ok then
+        results[i] = value
+      else
+        log.error("error in a task of wait_all: %s", value)
+      end
+      left = left - 1
+      if left == 0 then
+        wake_first(waiters)
+      end
+    end)
+  end
+  if left > 0 then
+    local result = wait_in(waiters)
+    if result < 0 then
+      return nil, -result
+    end
+  end
+  return results
+end
+
+return task
