@@ -55,7 +55,7 @@ stop() {
   kill -INT "$server"
   wait "$server" || status=$?
   server=
-  tail -n "+$((lines + 1))" "$log"
+  tail -n "+$((lines + 1))" "$log" | sed 's/^fractal-lua: //'
   echo "the server ended with status $status; still mounted: $(is_mounted && echo yes || echo no)"
   return "$status"
 }

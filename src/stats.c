@@ -2,7 +2,6 @@
 /* stats.c - see stats.h. */
 #include "stats.h"
 #include "report.h"
-#include <stdio.h>
 #include <stdlib.h>
 
 struct row {
@@ -21,20 +20,17 @@ static int by_count(const void *a, const void *b)
 static void report_row(const struct row *row)
 {
 	const struct fractal_op_stats *c = &row->counts;
-	char line[128];
 
-	snprintf(line, sizeof(line), "%-18s %10llu %8llu %10.1f %10.1f", row->name,
-		 (unsigned long long)c->count, (unsigned long long)c->errors,
-		 c->count ? (double)c->total_ns / (double)c->count / 1e3 : 0.0,
-		 (double)c->max_ns / 1e3);
-	report_line(line);
+	report(FRACTAL_LOG_INFO, "%-18s %10llu %8llu %10.1f %10.1f", row->name,
+	       (unsigned long long)c->count, (unsigned long long)c->errors,
+	       c->count ? (double)c->total_ns / (double)c->count / 1e3 : 0.0,
+	       (double)c->max_ns / 1e3);
 }
 
 void stats_report(const struct fractal_session *session)
 {
 	struct row rows[FRACTAL_OP_COUNT + 1], all = { .name = "all" };
 	size_t used = 0;
-	char line[128];
 
 	for (uint32_t opcode = 0; opcode < FRACTAL_OP_COUNT; opcode++) {
 		struct row *row = &rows[used];
@@ -51,9 +47,8 @@ void stats_report(const struct fractal_session *session)
 		used++;
 	}
 	qsort(rows, used, sizeof(rows[0]), by_count);
-	snprintf(line, sizeof(line), "%-18s %10s %8s %10s %10s", "operation", "requests", "errors",
-		 "mean us", "max us");
-	report_line(line);
+	report(FRACTAL_LOG_INFO, "%-18s %10s %8s %10s %10s", "operation", "requests", "errors",
+	       "mean us", "max us");
 	for (size_t i = 0; i < used; i++)
 		report_row(&rows[i]);
 	report_row(&all);
