@@ -8,11 +8,11 @@ cd "$(dirname "$0")/.."
 
 build=${BUILD:-build}
 
-# configure DIR CMAKE_OPTION...
-configure() {
-  local dir=$1
-  shift
-  cmake -S . -B "$dir" -G Ninja "$@" >/dev/null && cmake --build "$dir"
+# build_in DIR TARGET CMAKE_OPTION...
+build_in() {
+  local dir=$1 target=$2
+  shift 2
+  cmake -S . -B "$dir" -G Ninja "$@" >/dev/null && cmake --build "$dir" --target "$target" -- --quiet
 }
 
 # Runs ctest in a build directory and says its totals in the common form.
@@ -44,19 +44,19 @@ run_specs() {
 }
 
 stage_lint() {
-  configure "$build" && scripts/lint.sh "$build"
+  build_in "$build" all && scripts/lint.sh "$build"
 }
 
 stage_ctest() {
-  configure "$build" && run_ctest "$build"
+  build_in "$build" all && run_ctest "$build"
 }
 
 stage_spec() {
-  configure "$build" && run_specs "$build"
+  build_in "$build" all && run_specs "$build"
 }
 
 stage_asan() {
-  configure "$build-asan" -DFRACTAL_SANITIZE=address,undefined || return
+  build_in "$build-asan" all -DFRACTAL_SANITIZE=address,undefined || return
   export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
   export LSAN_OPTIONS=report_objects=1
   local status=0
@@ -66,7 +66,7 @@ stage_asan() {
 }
 
 stage_tsan() {
-  configure "$build-tsan" -DFRACTAL_SANITIZE=thread || return
+  build_in "$build-tsan" c_tests -DFRACTAL_SANITIZE=thread || return
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
   run_ctest "$build-tsan"
 }
