@@ -170,7 +170,7 @@ end
 --   options            further -o options: { "ro", fsname = "x", allow_other = true }
 --   args               further arguments before the script
 --   dir                mountpoint (default: a fresh directory)
---   user               uid to run as (the mountpoint then belongs to it)
+--   user               uid to run as (a fresh mountpoint then belongs to it)
 --   background         run with -b
 --   env                a map added to the environment
 -- The result has dir, pid, ready (the line the command printed), connection (as in /sys/fs/fuse/connections),
@@ -188,7 +188,9 @@ function helper.mount(settings)
   end
   process.write_file(log_path, "")
   if settings.user then
-    assert(sys.chown(self.dir, settings.user, settings.user))
+    if not settings.dir then
+      assert(sys.chown(self.dir, settings.user, settings.user))
+    end
     assert(sys.chown(log_path, settings.user, settings.user))
   end
   self.log = function() return process.read_file(log_path) end
