@@ -91,7 +91,7 @@ end
 local timed_reader = [[
   local fd = must.open(MNT .. "/file", "rdonly")
   while sys.clock "monotonic" < tonumber(arg[1]) do sys.sleep(0.001) end
-  io.write(must.read(fd, 100))]]
+  io.write((must.read(fd, 100)))]]
 
 -- Two readers, one on each CPU, whose handlers are busy for 200 ms. Returns for how long they overlapped, in seconds.
 local function busy_overlap(m)
