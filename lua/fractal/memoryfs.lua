@@ -88,10 +88,13 @@ return function(settings)
   local state = { page_size = data.PAGE }
 
   function fs.init(conn)
-    local limits = options.parse(union(given, fs.options))
-    local store, reason = inodes.new(limits)
+    local limits, reason = options.parse(union(given, fs.options))
+    local store
+    if limits then
+      store, reason = inodes.new(limits)
+    end
     if not store then
-      error(reason, 0)
+      return nil, reason
     end
     store:create_root(limits.mode, limits.uid, limits.gid)
     state.store = store

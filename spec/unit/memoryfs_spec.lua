@@ -7,6 +7,7 @@ local acl = require "fractal.memoryfs.acl"
 local data = require "fractal.memoryfs.data"
 local directory = require "fractal.memoryfs.directory"
 local inodes = require "fractal.memoryfs.inodes"
+local options = require "fractal.memoryfs.options"
 local pages = require "fractal.memoryfs.pages"
 local xattr = require "fractal.memoryfs.xattr"
 
@@ -530,5 +531,30 @@ describe("memoryfs access control lists", function()
     local list = extended()
     assert.equal(octal("100640"), acl.inherit(list, octal("100644")))
     assert.same({ entry(1, 6), entry(2, 6, "\1\0\0\0"), entry(4, 5), entry(0x10, 4), entry(0x20, 0) }, list)
+  end)
+end)
+
+describe("memoryfs options", function()
+  it("have defaults like those of tmpfs", function()
+    local limits = options.parse {}
+    assert.equal(math.floor(pages.physical / 2), limits.pages)
+    assert.equal(math.floor(pages.physical / 2), limits.inodes)
+    assert.equal(tonumber("1777", 8), limits.mode)
+  end)
+
+  it("are read with their suffixes", function()
+    local limits = options.parse { size = "3m", nr_inodes = "2k", mode = "750", uid = "5", gid = 6 }
+    assert.same({ pages = 3 * 2 ^ 20 / PAGE, inodes = 2048, mode = tonumber("750", 8), uid = 5, gid = 6 }, limits)
+    assert.equal(math.floor(pages.physical / 4), options.parse({ size = "25%" }).pages)
+    assert.equal(1, options.parse({ size = 1 }).pages)
+    assert.is_true(options.parse({ size = "0" }).pages > 2 ^ 32)
+  end)
+
+  it("are refused with a sentence", function()
+    for name, value in pairs { size = "1x", nr_inodes = "-1", mode = "999", uid = "root", gid = "1.5" } do
+      local limits, reason = options.parse { [name] = value }
+      assert.is_nil(limits)
+      assert.matches(("option %s=%s: expected "):format(name, value), reason, 1, true)
+    end
   end)
 end)

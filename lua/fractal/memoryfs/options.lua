@@ -64,9 +64,7 @@ local function root_mode(value)
   return number
 end
 
---- Reads the options. given: a table like { size = "1g" }; what is missing gets its default. Raises a sentence on a
--- value it cannot use. Returns { pages, inodes, mode, uid, gid }, numbers.
-function options.parse(given)
+local function parse(given)
   local inodes = given.nr_inodes and count("nr_inodes", given.nr_inodes) or math.floor(pages.physical / 2)
   return {
     pages = size_in_pages(given.size or "50%"),
@@ -75,6 +73,16 @@ function options.parse(given)
     uid = id("uid", given.uid or ffi.C.fractal_memoryfs_geteuid()),
     gid = id("gid", given.gid or ffi.C.fractal_memoryfs_getegid()),
   }
+end
+
+--- Reads the options. given: a table like { size = "1g" }; what is missing gets its default.
+-- Returns { pages, inodes, mode, uid, gid }, numbers; or nil and a sentence about a value it cannot use.
+function options.parse(given)
+  local ok, result = pcall(parse, given)
+  if ok then
+    return result
+  end
+  return nil, result
 end
 
 return options
