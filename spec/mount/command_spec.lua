@@ -156,7 +156,8 @@ describe("what cannot be mounted", function()
 
       it("is a script whose init fails", function()
         local dir = helper.directory()
-        local result = helper.run { flag, script_path(script.one_file [[function fs.init() error "no luck" end]]), dir }
+        local path = script_path(script.one_file [[function fs.init() error "no luck" end]])
+        local result = helper.run { flag, path, dir }
         assert.truthy(result.err:find("no luck", 1, true), result.err)
         assert.equal(1, result.status)
         assert_unmounted(dir)
@@ -194,7 +195,9 @@ describe("options", function()
 
   it("leave nosuid, nodev and the script's name as defaults", function()
     local line = mount_line(mount({}).dir)
-    assert.is_true(has_word(line.options, "rw") and has_word(line.options, "nosuid") and has_word(line.options, "nodev"))
+    for _, word in ipairs { "rw", "nosuid", "nodev" } do
+      assert.is_true(has_word(line.options, word), word)
+    end
     assert.same({ "fuse.fractal-lua", "one-file" }, { line.kind, line.source })
   end)
 
@@ -273,7 +276,8 @@ describe("signals", function()
     helper.write_file(base .. "/script.lua", script.one_file "")
     local child = process.start({ "bash", "-c", ("trap '' %s; exec %s %s/script.lua %s/mnt"):format(signal,
       helper.binary, base, base) }, { out = base .. "/log" })
-    assert.truthy(helper.eventually(20, function() return helper.read_file(base .. "/log"):find("mounted", 1, true) end))
+    local log = base .. "/log"
+    assert.truthy(helper.eventually(20, function() return helper.read_file(log):find("mounted", 1, true) end))
     return child, base .. "/mnt"
   end
 
