@@ -210,10 +210,12 @@ by_slot("getdents", 2, function(fd)
   return list, list_err
 end, entries)
 
--- SEEK_DATA and SEEK_HOLE may differ in what they call data: only what they skip must be zeros.
+-- SEEK_DATA and SEEK_HOLE may differ in what they call data: only what they skip must be zeros. Written out before,
+-- because a FUSE kernel with a writeback cache asks the server, which has not seen dirty pages yet.
 by_slot("holes", 1, function(fd, at)
   local st = sys.fstat(fd)
   if st.type ~= "file" then return st.type end
+  sys.fsync(fd)
   if at >= st.size then
     local _, err = sys.lseek(fd, at, "data")
     return err
