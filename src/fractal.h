@@ -426,6 +426,27 @@ fractal_worker_retrieved(const struct fractal_worker *worker);
 FRACTAL_API struct fractal_retrieved *fractal_worker_take_retrieved(struct fractal_worker *worker);
 FRACTAL_API void fractal_retrieved_free(struct fractal_retrieved *retrieved);
 
+/* ---- kernel passthrough ------------------------------------------------------------------------------------------- */
+
+/**
+ * Gives the kernel an open regular file to read and write itself; returns the id for open_out.backing_id (with
+ * FRACTAL_FOPEN_PASSTHROUGH in open_flags). @fd may be closed afterwards. -EOPNOTSUPP: passthrough was not negotiated;
+ * -EPERM: CAP_SYS_ADMIN is missing; -ELOOP: the file's filesystem is stacked too deep; -EINVAL or -EISDIR: no regular file.
+ *
+ * All files that are open of one inode at a time must use one id: see fractal_backing_claim(). The id is closed when the
+ * last open file it was given to is released; one that was given to none is closed by fractal_backing_close().
+ */
+FRACTAL_API int fractal_backing_open(struct fractal_session *session, int fd);
+
+/**
+ * The id that open files of an inode use, to be given to one more; it stays valid until that reply (or fractal_backing_close(),
+ * where none follows). -ENOENT when no file of the inode is open with one.
+ */
+FRACTAL_API int fractal_backing_claim(struct fractal_session *session, uint64_t nodeid);
+
+/** Closes an id. Files that are open with it go on. -ENOENT: there is no such id. */
+FRACTAL_API int fractal_backing_close(struct fractal_session *session, int id);
+
 #ifndef FRACTAL_CDEF
 
 /*

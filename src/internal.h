@@ -195,6 +195,13 @@ int notify_close(struct fractal_session *s);
 void notify_free(struct fractal_session *s);
 void notify_retrieved(struct entry *e);
 
+/* backing.c */
+int backing_new(struct fractal_session *s);
+void backing_free(struct fractal_session *s);
+int backing_opened(struct fractal_request *req, uint64_t nodeid,
+		   const struct fractal_open_out *open);
+void backing_released(struct fractal_request *req);
+
 /* dispatch.c */
 int dispatch_serve(struct fractal_worker *w, void *user);
 
@@ -221,6 +228,7 @@ struct fractal_session {
 	gid_t gid;
 	int control_fd;		      /* eventfd: stops asked for */
 	int done_fd;		      /* eventfd: a worker or the unmount thread has news */
+	_Atomic bool serving; /* INIT is answered */
 	_Atomic bool aborted;	      /* the connection ended by an abort */
 	_Atomic bool quit;	      /* workers: leave, whatever is open */
 	_Atomic uint64_t asked_about; /* bits of opcodes, see fractal_session_first() */
@@ -242,6 +250,7 @@ struct fractal_session {
 	struct fractal_worker *workers;
 	uint32_t nworkers;
 	struct notifier *notifier;
+	struct backing *backing;
 
 	_Atomic int early_count;
 	struct {
@@ -253,6 +262,10 @@ struct fractal_session {
 /* log.c */
 void session_log(const struct fractal_session *s, enum fractal_log_level level, const char *fmt,
 		 ...) __attribute__((format(printf, 3, 4)));
+
+/* caps.c */
+uint64_t caps_wanted(const struct fractal_session *s, uint64_t offered);
+int caps_settle(struct fractal_session *s);
 
 /* init.c */
 int init_read(struct fractal_session *s);

@@ -140,6 +140,16 @@ static int finish_ioctl(struct entry *e, uint32_t len)
 	return (int)(sizeof(req->out->ioctl) + len);
 }
 
+static int finish_open(struct fractal_request *req, uint64_t nodeid,
+		       const struct fractal_open_out *open, size_t size)
+{
+	int rc = 0;
+
+	if (open->open_flags & FRACTAL_FOPEN_PASSTHROUGH)
+		rc = backing_opened(req, nodeid, open);
+	return rc ? rc : (int)size;
+}
+
 /* Payload length of a successful reply, an -errno for the caller, or -EPROTO when the result makes no sense. */
 static int finish(struct entry *e, uint32_t result)
 {
@@ -152,14 +162,14 @@ static int finish(struct entry *e, uint32_t result)
 		if (!out->entry.nodeid)
 			return finish_negative(e, &out->entry);
 		finish_attr(&out->entry.attr, out->entry.nodeid);
-		return fractal_op_reply_kind(req->opcode) == FRACTAL_REPLY_ENTRY
-			       ? (int)sizeof(out->entry)
-			       : (int)sizeof(out->create);
+		if (fractal_op_reply_kind(req->opcode) == FRACTAL_REPLY_ENTRY)
+			return sizeof(out->entry);
+		return finish_open(req, out->entry.nodeid, &out->create.open, sizeof(out->create));
 	case FRACTAL_REPLY_ATTR:
 		finish_attr(&out->attr.attr, req->nodeid);
 		return sizeof(out->attr);
 	case FRACTAL_REPLY_OPEN:
-		return sizeof(out->open);
+		return finish_open(req, req->nodeid, &out->open, sizeof(out->open));
 	case FRACTAL_REPLY_DATA:
 		return result > req->reply_cap ? -EPROTO : (int)result;
 	case FRACTAL_REPLY_DIRENTS:
@@ -227,6 +237,8 @@ int fractal_reply(struct fractal_request *req, int result)
 		rc = -EINVAL;
 		len = -EIO;
 	}
+	if (req->opcode == FRACTAL_OP_RELEASE)
+		backing_released(req);
 	e->error = len < 0 ? len : 0;
 	e->out_len = len < 0 ? 0 : (uint32_t)len;
 	if (worker_self == w)

@@ -184,6 +184,8 @@ static int fill_session(struct fractal_session *s)
 		return -errno;
 	make_defaults(s);
 	rc = notify_new(s);
+	if (!rc)
+		rc = backing_new(s);
 	return rc ? rc : make_workers(s);
 }
 
@@ -220,6 +222,7 @@ void fractal_session_free(struct fractal_session *s)
 	if (s->mnt.mountpoint && mount_is_attached(&s->mnt))
 		mount_detach(&s->mnt, true);
 	notify_free(s);
+	backing_free(s);
 	for (uint32_t i = 0; i < s->nworkers && s->workers; i++)
 		worker_destroy(&s->workers[i]);
 	mount_release(&s->mnt);
@@ -383,6 +386,7 @@ static int open_connection(struct fractal_session *s)
 		rc = init_reply(s, s->transport == FRACTAL_TRANSPORT_URING);
 	if (rc)
 		return rc;
+	atomic_store(&s->serving, true);
 	notify_open(s);
 	session_enter_phase(s, PHASE_SERVE);
 	return session_await_workers(s);

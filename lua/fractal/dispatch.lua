@@ -7,8 +7,9 @@ local ffi = require "ffi"
 local errno = require "fractal.errno"
 local log = require "fractal.log"
 local lowlevel = require "fractal.lowlevel"
-local task = require "fractal.task"
 local notify = require "fractal.notify"
+local session = require "fractal.session"
+local task = require "fractal.task"
 local types = require "fractal.types"
 local view = require "fractal.view"
 
@@ -92,9 +93,14 @@ function dispatch.drain(fs, pointer)
   local worker = ffi.cast("struct fractal_worker *", pointer)
   local context = context_of(fs, worker)
   local slots, serve, lane = context.slots, context.serve, context.lane
+  local retrieved = C.fractal_worker_retrieved(worker)
+  session.attach(worker)
   task.adopt()
   while true do
     yield()
+    if retrieved[0] ~= nil then
+      notify.deliver(worker, on_error)
+    end
     local next_one = C.fractal_next(worker)
     while next_one ~= nil do
       local slot = slots[next_one.slot]

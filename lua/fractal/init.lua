@@ -6,12 +6,14 @@
 --     function fs.getattr(req, ino, attr) … end
 --     return fs
 
+local backing = require "fractal.backing"
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
 local io = require "fractal.io"
 local log = require "fractal.log"
-local task = require "fractal.task"
 local notify = require "fractal.notify"
+local session = require "fractal.session"
+local task = require "fractal.task"
 local types = require "fractal.types"
 
 local fractal = {
@@ -19,6 +21,8 @@ local fractal = {
   strerror = errno.strerror,
   log = log,
   notify = notify,
+  backing = backing,
+  conn = session.conn,
   S_IF = types.S_IF,
   lowlevel = filesystem.lowlevel,
 

@@ -18,22 +18,14 @@ local ffi = require "ffi"
 require "fractal.cdef"
 local errno = require "fractal.errno"
 local log = require "fractal.log"
+local session = require "fractal.session"
 local view = require "fractal.view"
 
 local C, E = ffi.C, errno.E
 
 local notify = {}
 
-local home -- the worker that this state's retrieved data come to
-local session
 local waiting = {} -- cookie of a retrieve → function
-
---- A worker begins to serve with this state. Returns the place to look at for data that came back (see deliver).
-function notify.attach(worker)
-  home = worker
-  session = C.fractal_worker_session(worker)
-  return C.fractal_worker_retrieved(worker)
-end
 
 local function result(rc)
   if rc == 0 then
@@ -58,10 +50,10 @@ end
 --- Without offset: attributes and all pages; with a negative one: attributes only. Length 0 or nil: to the end.
 function notify.inval_inode(ino, offset, length)
   check_number("the inode", ino)
-  if not session then
+  if not session.pointer then
     return nil, E.NOTCONN
   end
-  return result(C.fractal_notify_inval_inode(session, ino, offset or 0, length or 0))
+  return result(C.fractal_notify_inval_inode(session.pointer, ino, offset or 0, length or 0))
 end
 
 function notify.inval_entry(parent, name, how)
@@ -69,20 +61,20 @@ function notify.inval_entry(parent, name, how)
   check("string", "the name", name)
   if how ~= nil and how ~= "expire" then
     error(("inval_entry takes \"expire\" or nothing behind the name, not %s"):format(tostring(how)), 2)
-  elseif not session then
+  elseif not session.pointer then
     return nil, E.NOTCONN
   end
-  return result(C.fractal_notify_inval_entry(session, parent, name, how and C.FRACTAL_EXPIRE_ONLY or 0))
+  return result(C.fractal_notify_inval_entry(session.pointer, parent, name, how and C.FRACTAL_EXPIRE_ONLY or 0))
 end
 
 function notify.delete(parent, child, name)
   check_number("the parent", parent)
   check_number("the child", child)
   check("string", "the name", name)
-  if not session then
+  if not session.pointer then
     return nil, E.NOTCONN
   end
-  return result(C.fractal_notify_delete(session, parent, child, name))
+  return result(C.fractal_notify_delete(session.pointer, parent, child, name))
 end
 
 function notify.store(ino, offset, data)
@@ -90,11 +82,11 @@ function notify.store(ino, offset, data)
   check_number("the offset", offset)
   if type(data) ~= "string" and not view.is(data) then
     error(("store takes a string or a view, not a %s"):format(type(data)), 2)
-  elseif not session then
+  elseif not session.pointer then
     return nil, E.NOTCONN
   end
   local bytes = type(data) == "string" and data or data:string()
-  return result(C.fractal_notify_store(session, ino, offset, bytes, #bytes))
+  return result(C.fractal_notify_store(session.pointer, ino, offset, bytes, #bytes))
 end
 
 local cookie = ffi.new("uint64_t[1]")
@@ -105,10 +97,10 @@ function notify.retrieve(ino, offset, size, fn)
   check_number("the offset", offset)
   check_number("the size", size)
   check("function", "the last argument", fn)
-  if not session then
+  if not session.pointer then
     return nil, E.NOTCONN
   end
-  local rc = C.fractal_worker_retrieve(home, ino, offset, math.min(size, 0xffffffff), cookie)
+  local rc = C.fractal_worker_retrieve(session.worker, ino, offset, math.min(size, 0xffffffff), cookie)
   if rc == 0 then
     waiting[tonumber(cookie[0])] = fn
   end
@@ -117,33 +109,33 @@ end
 
 function notify.poll(handle)
   check_number("the handle", handle)
-  if not session then
+  if not session.pointer then
     return nil, E.NOTCONN
   end
-  return result(C.fractal_notify_poll(session, handle))
+  return result(C.fractal_notify_poll(session.pointer, handle))
 end
 
 function notify.resend()
-  if not session then
+  if not session.pointer then
     return nil, E.NOTCONN
   end
-  return result(C.fractal_notify_resend(session))
+  return result(C.fractal_notify_resend(session.pointer))
 end
 
 function notify.inc_epoch()
-  if not session then
+  if not session.pointer then
     return nil, E.NOTCONN
   end
-  return result(C.fractal_notify_inc_epoch(session))
+  return result(C.fractal_notify_inc_epoch(session.pointer))
 end
 
 function notify.prune(inodes)
   check("table", "the list of inodes", inodes)
-  if not session then
+  if not session.pointer then
     return nil, E.NOTCONN
   end
   local list = ffi.new("uint64_t[?]", math.max(#inodes, 1), inodes)
-  return result(C.fractal_notify_prune(session, list, #inodes))
+  return result(C.fractal_notify_prune(session.pointer, list, #inodes))
 end
 
 local function hand_over(answer)
@@ -157,7 +149,7 @@ local function hand_over(answer)
   end
 end
 
---- Gives data that came back to whoever asked. Called by the drain loop when the place that attach returned is not NULL.
+--- Gives data that came back to whoever asked. The drain loop calls it when fractal_worker_retrieved() tells of some.
 function notify.deliver(worker, on_error)
   local answer = C.fractal_worker_take_retrieved(worker)
   while answer ~= nil do
