@@ -180,12 +180,17 @@ int host_load(struct host **out, const char *script, struct log_sink sink)
 	return 0;
 }
 
+void host_end(struct host *host)
+{
+	if (host->initialised)
+		state_call(&host->first, "destroy", 0, 0);
+	host->initialised = false;
+}
+
 void host_free(struct host *host)
 {
 	if (!host)
 		return;
-	if (host->initialised)
-		state_call(&host->first, "destroy", 0, 0);
 	state_close(&host->first);
 	free_words(host->settings, host->nsettings);
 	free_words(host->options, host->noptions);

@@ -3,7 +3,7 @@
  * host.h - a Lua script as a filesystem: what the command needs to load one and to give it to a session.
  *
  * Order of calls: host_load, then host_settings and host_script_options to settle the options, host_set_option for
- * the script's own, host_prepare, then the session runs, host_free last.
+ * the script's own, host_prepare, then the session runs, host_end, host_free last.
  */
 #ifndef FRACTAL_HOST_H
 #define FRACTAL_HOST_H
@@ -51,6 +51,9 @@ int host_states(const struct host *host, int workers);
 
 /* Lists handlers and names what is misspelt or missing. 0, or 1 when something is wrong. */
 int host_check(struct host *host, FILE *out);
+
+/* Runs the script's destroy, if its init succeeded: after the session has run and before it is freed. */
+void host_end(struct host *host);
 
 void host_free(struct host *host);
 

@@ -119,6 +119,7 @@ static int serve(const struct options *options, struct guardian *guardian)
 		_exit(CLI_FAILED);
 	daemon_notify("STOPPING=1");
 	atomic_store(&serving.session, NULL);
+	host_end(serving.host);
 	fractal_session_free(session);
 	return err;
 }

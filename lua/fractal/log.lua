@@ -10,9 +10,9 @@ local log = {}
 
 local session -- NULL until the mount begins: then lines go to standard error
 
---- Called once the session exists.
+--- Called once the session exists, and with nil when it ends.
 function log.attach(pointer)
-  session = ffi.cast("struct fractal_session *", pointer)
+  session = pointer and ffi.cast("struct fractal_session *", pointer)
 end
 
 local function write(level, text)

@@ -5,6 +5,7 @@
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
 local log = require "fractal.log"
+local session = require "fractal.session"
 local task = require "fractal.task"
 
 local runtime = { waiting = task.waiting }
@@ -54,9 +55,9 @@ function runtime.capabilities()
 end
 
 --- Calls fs.init(conn), which may wait. Returns nothing, or the errno it failed with.
-function runtime.init(session, conn)
+function runtime.init(pointer, conn)
   task.adopt()
-  log.attach(session)
+  log.attach(pointer)
   for _, text in ipairs(filesystem.misspelt(fs)) do
     log.warn("%s", text)
   end
@@ -69,10 +70,16 @@ function runtime.init(session, conn)
   end
 end
 
+--- Calls fs.destroy(). The session is there until it returns.
 function runtime.destroy()
   if fs.destroy then
-    fs.destroy()
+    local ok, err = xpcall(fs.destroy, debug.traceback)
+    if not ok then
+      log.error("error in destroy:\n%s", err)
+    end
   end
+  session.detach()
+  log.attach(nil)
 end
 
 --- Lists the handlers. Returns the text, and whether something is wrong.
