@@ -14,66 +14,6 @@
 #define CAP_BIT(name) (1ull << FRACTAL_CAP_##name)
 #define OLDEST_MINOR  31 /* Linux 5.4 */
 
-enum cap_default {
-	ON,
-	OFF,
-	CORE,
-	OP,
-	NEVER
-};
-
-static const struct cap_row {
-	const char *option;
-	int bit;
-	enum cap_default def;
-} caps[] = {
-#define FRACTAL_CAP(NAME, option, bit, def, doc) { #option, bit, def },
-#include "caps.def"
-#undef FRACTAL_CAP
-};
-
-int fractal_cap_by_name(const char *option)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
-		if (!strcmp(caps[i].option, option))
-			return caps[i].bit;
-	return -ENOENT;
-}
-
-/* Bits that the handlers ask for by being there. */
-static uint64_t caps_of_handlers(const struct fractal_handlers *h)
-{
-	uint64_t bits = 0;
-
-	if (!h)
-		return 0;
-	if (h->readdirplus)
-		bits |= CAP_BIT(DO_READDIRPLUS) | (h->readdir ? CAP_BIT(READDIRPLUS_AUTO) : 0);
-	if (h->setlk)
-		bits |= CAP_BIT(POSIX_LOCKS);
-	return bits;
-}
-
-static uint64_t wanted_caps(const struct fractal_config *cfg)
-{
-	uint64_t on = 0, core = 0, never = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(caps); i++) {
-		uint64_t bit = 1ull << caps[i].bit;
-
-		if (caps[i].def == ON)
-			on |= bit;
-		else if (caps[i].def == CORE)
-			core |= bit;
-		else if (caps[i].def == NEVER)
-			never |= bit;
-	}
-	on |= caps_of_handlers(cfg->handlers) | cfg->caps_on;
-	if (on & CAP_BIT(EXPLICIT_INVAL_DATA))
-		on &= ~CAP_BIT(AUTO_INVAL_DATA);
-	return ((on & ~cfg->caps_off) | core) & ~never;
-}
-
 /* Waits for the first request, which is INIT. -ECANCELED when a stop comes first. */
 int init_read(struct fractal_session *s)
 {
@@ -124,7 +64,7 @@ void init_negotiate(struct fractal_session *s)
 	c->offered = in->flags;
 	if (c->offered & CAP_BIT(INIT_EXT))
 		c->offered |= (uint64_t)in->flags2 << 32;
-	c->wanted = wanted_caps(&s->cfg) & c->offered;
+	c->wanted = caps_wanted(s, c->offered);
 	c->max_readahead = readahead && readahead < in->max_readahead ? readahead
 								      : in->max_readahead;
 	c->max_background = s->cfg.max_background;
@@ -141,7 +81,6 @@ static void clamp_conn(struct fractal_session *s)
 {
 	struct fractal_conn *c = &s->conn;
 
-	c->wanted &= c->offered;
 	if (c->max_write > s->cfg.max_write)
 		c->max_write = s->cfg.max_write;
 	if (c->max_write < 4096)
@@ -161,8 +100,12 @@ int init_reply(struct fractal_session *s, bool over_uring)
 	} reply;
 	struct fractal_conn *c = &s->conn;
 	uint64_t flags;
+	int rc;
 
 	clamp_conn(s);
+	rc = caps_settle(s);
+	if (rc)
+		return rc;
 	flags = c->wanted;
 	if (over_uring)
 		flags |= CAP_BIT(OVER_IO_URING);

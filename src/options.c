@@ -51,6 +51,8 @@ static const struct row rows[] = {
 	  "granularity of file times; default 1" },
 	{ "request_timeout", KIND_NUMBER, CONFIG(request_timeout), 1, 65535, "SECONDS",
 	  "after which the kernel gives up a mount that does not answer; default: never" },
+	{ "max_stack_depth", KIND_NUMBER, CONFIG(max_stack_depth), 1, 2, "N",
+	  "with passthrough: how deep the backing filesystem may be stacked itself; default 1" },
 	{ "entry_ttl", KIND_SECONDS, CONFIG(entry_ttl), 0, 1e9, "SECONDS",
 	  "the kernel may keep names" },
 	{ "attr_ttl", KIND_SECONDS, CONFIG(attr_ttl), 0, 1e9, "SECONDS",

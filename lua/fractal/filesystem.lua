@@ -16,6 +16,7 @@ local settings = {
   max_background = { "number", "max_background" },
   time_gran = { "number", "time_gran" },
   request_timeout = { "number", "request_timeout" },
+  max_stack_depth = { "number", "max_stack_depth" },
   transport = { "string", "transport" },
   subtype = { "string", "subtype" },
   attr_ttl = { "number", "attr_ttl" },
