@@ -63,6 +63,14 @@ static void catch_signals(void)
 		sigaction(SIGHUP, &stop, NULL);
 }
 
+/* After the mount's end a signal ends the process, even in a script's `destroy` that does not return. */
+static void release_signals(void)
+{
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	atomic_store(&serving.session, NULL);
+}
+
 /* ---- being ready ---------------------------------------------------------------------------------------------- */
 
 static const char *plural(int count)
@@ -120,6 +128,9 @@ static int serve(const struct options *options, struct guardian *guardian)
 	daemon_notify("STOPPING=1");
 	atomic_store(&serving.session, NULL);
 	host_end(serving.host);
+	/* The script's `destroy` still logs through the session. */
+	host_free(serving.host);
+	serving.host = NULL;
 	fractal_session_free(session);
 	return err;
 }

@@ -325,6 +325,26 @@ describe("signals", function()
   end)
 end)
 
+describe("a destroy handler", function()
+  after_each(helper.teardown)
+
+  it("runs after the unmount and may log", function()
+    local m = helper.mount { source = script.one_file [[function fs.destroy() fractal.log.warn "the end" end]] }
+    assert.equal(0, m:unmount())
+    assert.equal("fractal-lua: warning: the end\n", messages(m))
+  end)
+
+  it("that does not return is ended by a signal", function()
+    local m = helper.mount {
+      source = script.one_file [[function fs.destroy() fractal.log.warn "the end" while true do end end]],
+    }
+    assert.is_true(m:sh("umount $MNT", 5))
+    assert.truthy(helper.eventually(5, function() return m.log():find("the end", 1, true) end))
+    m:kill("term")
+    assert.equal(128 + 15, m:wait(5))
+  end)
+end)
+
 describe("the background", function()
   after_each(helper.teardown)
 
@@ -351,7 +371,7 @@ describe("the background", function()
   it("logs to a file where one is named", function()
     local log = helper.directory() .. "/log"
     local m = helper.mount {
-      source = script.one_file [[function fs.getlk() end function fs.destroy() fractal.log.warn "the end" end]],
+      source = script.one_file [[function fs.destroy() fractal.log.warn "the end" end]],
       background = true, args = { "--log", log },
     }
     assert.equal(0, m:unmount())
