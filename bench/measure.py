@@ -14,7 +14,7 @@ MEMORY = "memory"
 WARM_SECONDS = 0.3  # before a row's first round: compilers, caches, pages
 SLACK_SECONDS = 15  # a client that takes so much longer than asked hangs
 BUSY_CPUS = 0.2  # CPUs that other processes may use during a measurement
-RETAKES = 2  # of a measurement that others disturbed
+RETAKES = 5  # of measurements that others disturbed, in one row
 BURST_SECONDS = 1.0
 SETTLE_SECONDS = 10.0  # after a burst, until memory is looked at again
 
@@ -53,6 +53,7 @@ class Bench:
         self.client = str(client)
         self.seconds = seconds
         self.rounds = rounds
+        self.retakes = 0  # still allowed in this row
 
     def run(self, servers, rows):
         """Measures the named rows on all servers; returns what report.py prints and writes."""
@@ -72,6 +73,7 @@ class Bench:
         title, words, requests, floor = ROWS[name]
         cast = [server for server in servers if not server.name.startswith("floor") or server.name == floor]
         samples = {server.name: [] for server in cast}
+        self.retakes = RETAKES
         for server in cast:
             self.call(server, words, WARM_SECONDS)
         for number in range(self.rounds):
@@ -83,18 +85,23 @@ class Bench:
                 "servers": {server: summary(taken, samples[floor]) for server, taken in samples.items()}}
 
     def sample(self, server, words, requests):
-        """One undisturbed measurement, or the least disturbed of some."""
-        taken = []
-        while not taken or (taken[-1]["others"] > BUSY_CPUS and len(taken) <= RETAKES):
-            idle, cpu, begin = idle_seconds(), server.cpu_seconds(), time.monotonic()
-            sample = self.call(server, words, self.seconds)
-            elapsed = time.monotonic() - begin
-            cpu = server.cpu_seconds() - cpu
-            busy = elapsed * len(CPUS) - (idle_seconds() - idle)
-            sample["others"] = max(0.0, (busy - cpu - sample["cpu"]) / elapsed)
-            sample["server_us"] = cpu * 1e6 / (sample["calls"] * requests)
-            taken.append(sample)
-        return min(taken, key=lambda sample: sample["others"])
+        """One measurement; where other processes disturbed it, the least disturbed of some."""
+        best = self.measure(server, words, requests)
+        while best["others"] > BUSY_CPUS and self.retakes > 0:
+            self.retakes -= 1
+            again = self.measure(server, words, requests)
+            best = min(best, again, key=lambda sample: sample["others"])
+        return best
+
+    def measure(self, server, words, requests):
+        idle, cpu, begin = idle_seconds(), server.cpu_seconds(), time.monotonic()
+        sample = self.call(server, words, self.seconds)
+        elapsed = time.monotonic() - begin
+        cpu = server.cpu_seconds() - cpu
+        busy = elapsed * len(CPUS) - (idle_seconds() - idle)
+        sample["others"] = max(0.0, (busy - cpu - sample["cpu"]) / elapsed)
+        sample["server_us"] = cpu * 1e6 / (sample["calls"] * requests)
+        return sample
 
     def call(self, server, words, seconds):
         command = [self.client, "-d", str(seconds), *words, server.file]
