@@ -126,11 +126,8 @@ static int serve(const struct options *options, struct guardian *guardian)
 	if (err == -ETIMEDOUT)
 		_exit(CLI_FAILED);
 	daemon_notify("STOPPING=1");
-	atomic_store(&serving.session, NULL);
+	release_signals();
 	host_end(serving.host);
-	/* The script's `destroy` still logs through the session. */
-	host_free(serving.host);
-	serving.host = NULL;
 	fractal_session_free(session);
 	return err;
 }
