@@ -331,6 +331,35 @@ FRACTAL_API void fractal_io_free(struct fractal_io *io);
 /** For hooks that wait before the mount serves: runs the ring until something is done. -ENOSYS without a ring. */
 FRACTAL_API int fractal_worker_poll(struct fractal_worker *worker);
 
+/* ---- inode tables ------------------------------------------------------------------------------------ */
+
+/* Inodes by a key of two numbers, with lookup counts, shared by all workers and Lua states of a session. */
+struct fractal_inodes;
+
+struct fractal_inode_ref {
+	uint64_t id; /* the nodeid to give the kernel */
+	uint64_t generation;
+	int64_t value; /* the node's: that of the call that made it */
+	bool fresh;    /* made by this call */
+};
+
+/**
+ * The session's table of that name, made at the first call. With @values_are_fds the value of a node is a descriptor, closed when
+ * the node goes. NULL: out of memory. The node that is entered first gets FRACTAL_ROOT_ID: make it the root.
+ */
+FRACTAL_API struct fractal_inodes *fractal_session_inodes(struct fractal_session *session,
+							  const char *name, bool values_are_fds);
+/** Finds the node of key (@a, @b), or makes it with @value, and counts one lookup. 0 or -ENOMEM. */
+FRACTAL_API int fractal_inodes_ref(struct fractal_inodes *table, uint64_t a, uint64_t b,
+				   int64_t value, struct fractal_inode_ref *ref);
+/** The value of a node that the kernel knows, or -1. Takes no lock. */
+FRACTAL_API int64_t fractal_inodes_value(const struct fractal_inodes *table, uint64_t id);
+/** The kernel forgets @nlookup lookups. 1 when the node is gone, with its value in *value; 0; -ENOENT for an unknown id. */
+FRACTAL_API int fractal_inodes_forget(struct fractal_inodes *table, uint64_t id, uint64_t nlookup,
+				      int64_t *value);
+/** How many nodes there are. */
+FRACTAL_API uint64_t fractal_inodes_count(struct fractal_inodes *table);
+
 /* ---- sessions ----------------------------------------------------------------------------------------- */
 
 FRACTAL_API int fractal_session_workers(const struct fractal_session *session);

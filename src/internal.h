@@ -252,12 +252,16 @@ struct fractal_session {
 	struct notifier *notifier;
 	struct backing *backing;
 
+	struct fractal_inodes *inode_tables;
 	_Atomic int early_count;
 	struct {
 		uint64_t id;
 		uint64_t at_ns;
 	} early[EARLY_INTERRUPTS];
 };
+
+/* inode.c */
+void inodes_free_all(struct fractal_session *s);
 
 /* log.c */
 void session_log(const struct fractal_session *s, enum fractal_log_level level, const char *fmt,
@@ -279,6 +283,7 @@ int session_supervise(struct fractal_session *s);
 void session_enter_phase(struct fractal_session *s, enum session_phase phase);
 int session_await_workers(struct fractal_session *s);
 enum session_phase session_arrive(struct fractal_session *s, enum session_phase done, int error);
+void session_fail(struct fractal_session *s, int error);
 void session_note(struct fractal_session *s);
 
 #endif

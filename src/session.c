@@ -104,6 +104,15 @@ static int settle_numbers(struct fractal_session *s)
 	return rc;
 }
 
+static int check_handlers(struct fractal_session *s)
+{
+	if (s->cfg.handlers || s->cfg.serve)
+		return 0;
+	session_log(s, FRACTAL_LOG_ERROR,
+		    "neither handlers nor serve is set: nobody would answer requests");
+	return -EINVAL;
+}
+
 static int copy_strings(struct fractal_config *c)
 {
 	c->subtype = strdup(c->subtype ? c->subtype : "fractal");
@@ -172,6 +181,8 @@ static int fill_session(struct fractal_session *s)
 	int rc = copy_strings(&s->cfg);
 
 	if (!rc)
+		rc = check_handlers(s);
+	if (!rc)
 		rc = settle_numbers(s);
 	if (rc)
 		return rc;
@@ -203,7 +214,7 @@ int fractal_session_new(struct fractal_session **session, const struct fractal_c
 	s->queues = possible_cpus();
 	s->uid = getuid();
 	s->gid = getgid();
-	s->mnt.fd = s->mnt.comm_fd = s->control_fd = s->done_fd = -1;
+	s->mnt.fd = s->control_fd = s->done_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	rc = fill_session(s);
@@ -225,6 +236,7 @@ void fractal_session_free(struct fractal_session *s)
 	backing_free(s);
 	for (uint32_t i = 0; i < s->nworkers && s->workers; i++)
 		worker_destroy(&s->workers[i]);
+	inodes_free_all(s);
 	mount_release(&s->mnt);
 	if (s->control_fd >= 0)
 		close(s->control_fd);
@@ -296,6 +308,15 @@ enum session_phase session_arrive(struct fractal_session *s, enum session_phase 
 	next = s->phase;
 	pthread_mutex_unlock(&s->lock);
 	return next;
+}
+
+/* Keeps the first error of any worker as the run's result. */
+void session_fail(struct fractal_session *s, int error)
+{
+	pthread_mutex_lock(&s->lock);
+	if (!s->error)
+		s->error = error;
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* Wakes the session's thread: something has ended. */
@@ -457,9 +478,10 @@ int fractal_session_run(struct fractal_session *s)
 	join_workers(s);
 	if (notify_close(s))
 		return -ETIMEDOUT;
-	if (rc == -ECANCELED)
-		rc = 0;
-	return rc ? rc : s->error;
+	/* Where a worker's error ended it, the abort is only a consequence. */
+	if (s->error)
+		return s->error;
+	return rc == -ECANCELED ? 0 : rc;
 }
 
 void fractal_session_stop(struct fractal_session *s)

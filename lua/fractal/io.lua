@@ -158,7 +158,8 @@ function io.sync_file_range(fd, offset, length, flags, timeout)
   return done_or_error(run(OP.SYNC_FILE_RANGE, fd, nil, length, offset, flags, timeout))
 end
 
---- Sets a file's length: ftruncate(2). Kernels before 6.9 have no ring operation for it; there it runs at once, and takes
+--- Sets a file's length: ftruncate(2). Kernels before 6.9 have no ring operation for it; there it runs at once, and
+-- takes
 -- as long as the filesystem below takes.
 function io.ftruncate(fd, length, timeout)
   local rc = run(OP.FTRUNCATE, fd, nil, 0, length, 0, timeout)
