@@ -77,7 +77,7 @@ static void let_go(int pipe_fd)
 __attribute__((noreturn)) static void guard(int pipe_fd)
 {
 	struct message message, watched = { .dismissed = 1 };
-	struct mount m = { .fd = -1, .comm_fd = -1 };
+	struct mount m = { .fd = -1 };
 
 	let_go(pipe_fd);
 	while (receive(STDERR_FILENO + 1, &message))

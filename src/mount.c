@@ -437,7 +437,7 @@ int mount_attach(struct mount *m, const struct mount_request *request)
 	char why[256];
 	int err;
 
-	*m = (struct mount){ .fd = -1, .comm_fd = -1 };
+	*m = (struct mount){ .fd = -1 };
 	if (!full.fsname)
 		full.fsname = full.subtype;
 	err = mount_plan_parse(&plan, full.options, why, sizeof(why));
@@ -458,7 +458,7 @@ void mount_release(struct mount *m)
 	if (m->fd >= 0)
 		close(m->fd);
 	free(m->mountpoint);
-	*m = (struct mount){ .fd = -1, .comm_fd = -1 };
+	*m = (struct mount){ .fd = -1 };
 }
 
 /* ---- unmounting ------------------------------------------------------------------------------------------------ */

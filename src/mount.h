@@ -25,9 +25,7 @@ struct mount_request {
 struct mount {
 	char *mountpoint; /* absolute, resolved before mounting; NULL when nothing is mounted */
 	int fd;		  /* /dev/fuse, O_CLOEXEC, O_NONBLOCK */
-	int comm_fd;	  /* fusermount3's socket, -1 where there is none */
-	uint32_t
-		dev; /* major << 20 | minor of the mounted filesystem, as in mountinfo's third field (0: unknown) */
+	uint32_t dev;	  /* major << 20 | minor, as in mountinfo (0: unknown) */
 	uint64_t id; /* the kernel's never reused id of this mount (0: unknown, before Linux 6.8) */
 	bool by_helper; /* mounted by fusermount3 */
 };
