@@ -125,8 +125,9 @@ static struct entry *dev_next(struct fractal_worker *w)
 {
 	int res;
 
-	if (w->have_ring)
-		ring_next(w, &res);
+	/* Entries in the ring are what was left of a refused registration. */
+	if (w->have_ring && ring_next(w, &res) && w->ring_live > 0)
+		w->ring_live--;
 	while (!w->finished) {
 		struct entry *e = dev_take_entry(w);
 		ssize_t n;

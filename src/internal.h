@@ -159,6 +159,7 @@ struct entry *ring_next(struct fractal_worker *w, int *res);
 
 /* uring.c */
 int uring_register(struct fractal_worker *w);
+void uring_drain(struct fractal_worker *w);
 
 /* io.c */
 void io_cancel_interrupted(struct fractal_worker *w);
@@ -208,9 +209,10 @@ int dispatch_serve(struct fractal_worker *w, void *user);
 /* ---- the session ---- */
 
 enum session_phase {
-	PHASE_SETUP, /* workers make rings and buffers */
-	PHASE_INIT,  /* INIT is here: worker 0 runs the init hook */
-	PHASE_START, /* every worker runs its start hook */
+	PHASE_SETUP,	/* workers make rings and buffers */
+	PHASE_INIT,	/* INIT is here: worker 0 runs the init hook */
+	PHASE_START,	/* every worker runs its start hook */
+	PHASE_REGISTER, /* workers offer their entries to the kernel, which may refuse */
 	PHASE_SERVE,
 	PHASE_QUIT,
 };
@@ -228,7 +230,7 @@ struct fractal_session {
 	gid_t gid;
 	int control_fd;		      /* eventfd: stops asked for */
 	int done_fd;		      /* eventfd: a worker or the unmount thread has news */
-	_Atomic bool serving; /* INIT is answered */
+	_Atomic bool serving;	      /* INIT is answered */
 	_Atomic bool aborted;	      /* the connection ended by an abort */
 	_Atomic bool quit;	      /* workers: leave, whatever is open */
 	_Atomic uint64_t asked_about; /* bits of opcodes, see fractal_session_first() */

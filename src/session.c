@@ -293,7 +293,7 @@ int session_await_workers(struct fractal_session *s)
 	return error;
 }
 
-/* A worker has done its part of phase @done; returns the next phase once that begins (at once for PHASE_SERVE). */
+/* A worker has done its part of phase @done; returns the next phase once that begins. */
 enum session_phase session_arrive(struct fractal_session *s, enum session_phase done, int error)
 {
 	enum session_phase next;
@@ -303,20 +303,22 @@ enum session_phase session_arrive(struct fractal_session *s, enum session_phase 
 		s->error = error;
 	s->arrived++;
 	pthread_cond_broadcast(&s->changed);
-	while (s->phase == done && done != PHASE_SERVE)
+	while (s->phase == done)
 		pthread_cond_wait(&s->changed, &s->lock);
 	next = s->phase;
 	pthread_mutex_unlock(&s->lock);
 	return next;
 }
 
-/* Keeps the first error of any worker as the run's result. */
+/* A worker leaves with this error. Nobody serves its queues from now on, so callers are not waited for. */
 void session_fail(struct fractal_session *s, int error)
 {
 	pthread_mutex_lock(&s->lock);
 	if (!s->error)
 		s->error = error;
 	pthread_mutex_unlock(&s->lock);
+	fractal_session_stop(s);
+	fractal_session_stop(s);
 }
 
 /* Wakes the session's thread: something has ended. */
@@ -390,7 +392,7 @@ static int choose_transport(struct fractal_session *s)
 	return 0;
 }
 
-/* INIT: hooks, then the answer; then the workers open for business. */
+/* INIT: hooks, then the answer; then the workers register their rings. */
 static int open_connection(struct fractal_session *s)
 {
 	int rc = init_read(s);
@@ -409,7 +411,7 @@ static int open_connection(struct fractal_session *s)
 		return rc;
 	atomic_store(&s->serving, true);
 	notify_open(s);
-	session_enter_phase(s, PHASE_SERVE);
+	session_enter_phase(s, PHASE_REGISTER);
 	return session_await_workers(s);
 }
 
@@ -429,8 +431,6 @@ static int after_registering(struct fractal_session *s)
 			return rc;
 		}
 		atomic_store(&s->transport, FRACTAL_TRANSPORT_DEV);
-		for (uint32_t j = 0; j < s->nworkers; j++)
-			fractal_worker_wake(&s->workers[j]);
 		break;
 	}
 	return 0;
@@ -465,6 +465,7 @@ int fractal_session_run(struct fractal_session *s)
 	if (!rc)
 		rc = after_registering(s);
 	if (!rc) {
+		session_enter_phase(s, PHASE_SERVE);
 		if (s->cfg.ready)
 			s->cfg.ready(s, s->cfg.user);
 		rc = session_supervise(s);

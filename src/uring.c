@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define DRAIN_MS 500
+
 static void queue_command(struct fractal_worker *w, struct entry *e, uint32_t cmd_op)
 {
 	struct io_uring_sqe *sqe = ring_sqe(w);
@@ -31,11 +33,32 @@ static void queue_command(struct fractal_worker *w, struct entry *e, uint32_t cm
 	cmd->commit_id = e->commit_id;
 }
 
-/* Offers every entry to the kernel. A refusal completes at once: -errno then. */
-int uring_register(struct fractal_worker *w)
+/* How many entries of a queue the kernel has refused, and why. */
+static uint32_t count_refused(struct fractal_worker *w, uint32_t qid, int *error)
 {
 	struct io_uring_cqe *cqe;
 	unsigned head;
+	uint32_t n = 0;
+
+	io_uring_for_each_cqe(&w->ring, head, cqe) {
+		const struct entry *e = (const struct entry *)(uintptr_t)cqe->user_data;
+
+		if (ring_is_completion(cqe->user_data) || e->qid != qid)
+			continue;
+		if (cqe->res < 0 && cqe->res != -ENOTCONN) {
+			*error = cqe->res;
+			n++;
+		}
+	}
+	return n;
+}
+
+/*
+ * Offers every entry to the kernel, which refuses at once or not at all. -errno when a queue has no entry left: the kernel
+ * never uses the ring then. With fewer entries than offered it does, and so do we.
+ */
+int uring_register(struct fractal_worker *w)
+{
 	int rc;
 
 	for (uint32_t i = 0; i < w->ring_entries; i++)
@@ -45,10 +68,9 @@ int uring_register(struct fractal_worker *w)
 	rc = io_uring_submit(&w->ring);
 	if (rc < 0)
 		return rc;
-	io_uring_for_each_cqe(&w->ring, head, cqe) {
-		if (!ring_is_completion(cqe->user_data) && cqe->res < 0 && cqe->res != -ENOTCONN)
-			return cqe->res;
-	}
+	for (uint32_t q = 0; q < w->queues; q++)
+		if (count_refused(w, w->first_queue + q, &rc) == w->s->cfg.queue_depth)
+			return rc;
 	return 0;
 }
 
@@ -62,6 +84,47 @@ static void entry_ended(struct fractal_worker *w, struct entry *e, int res)
 			    e->qid, strerror(-res));
 	if (w->ring_live > 0 && --w->ring_live == 0)
 		w->finished = true;
+}
+
+static bool uring_wait(struct fractal_worker *w, int timeout_ms)
+{
+	struct __kernel_timespec ts = { .tv_sec = timeout_ms / 1000,
+					.tv_nsec = timeout_ms % 1000 * 1000000LL };
+	struct io_uring_cqe *cqe;
+
+	if (timeout_ms < 0)
+		io_uring_submit_and_wait(&w->ring, 1);
+	else
+		io_uring_submit_and_wait_timeout(&w->ring, &cqe, 1, &ts, NULL);
+	return io_uring_cq_ready(&w->ring) != 0;
+}
+
+static uint32_t count_held(const struct fractal_worker *w)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < w->ring_entries; i++)
+		n += atomic_load(&w->entries[i].state) != ENTRY_FREE;
+	return n;
+}
+
+/*
+ * Takes the last completions of a connection that was cut under way, so that the entries' memory can be freed. The kernel
+ * does not touch an entry whose request is still held. A request that comes yet has lost its caller.
+ */
+void uring_drain(struct fractal_worker *w)
+{
+	uint64_t deadline = now_ns() + DRAIN_MS * 1000000ull;
+	int res;
+
+	while (w->have_ring && w->ring_live > count_held(w) && now_ns() < deadline) {
+		if (!ring_flush(w))
+			uring_wait(w, DRAIN_MS / 10);
+		while (w->ring_live > 0 && ring_next(w, &res))
+			w->ring_live--;
+	}
+	if (w->ring_live <= count_held(w))
+		w->ring_live = 0;
 }
 
 static void send_reply(struct fractal_worker *w, struct entry *e, int error, uint32_t len)
@@ -127,19 +190,6 @@ static void uring_commit(struct fractal_worker *w, struct entry *e)
 	worker_account(w, e);
 	atomic_store_explicit(&e->state, ENTRY_FREE, memory_order_release);
 	send_reply(w, e, e->error, e->out_len);
-}
-
-static bool uring_wait(struct fractal_worker *w, int timeout_ms)
-{
-	struct __kernel_timespec ts = { .tv_sec = timeout_ms / 1000,
-					.tv_nsec = timeout_ms % 1000 * 1000000LL };
-	struct io_uring_cqe *cqe;
-
-	if (timeout_ms < 0)
-		io_uring_submit_and_wait(&w->ring, 1);
-	else
-		io_uring_submit_and_wait_timeout(&w->ring, &cqe, 1, &ts, NULL);
-	return io_uring_cq_ready(&w->ring) != 0;
 }
 
 const struct transport uring_transport = {

@@ -296,12 +296,12 @@ static void pin(struct fractal_worker *w)
 	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 }
 
-/* A refused registration has made the kernel use /dev/fuse: so do we. */
+/* What the session settled on: a refused registration has made the kernel use /dev/fuse, and so do we. */
 static int follow_transport(struct fractal_worker *w)
 {
 	int rc;
 
-	if (atomic_load(&w->s->transport) != FRACTAL_TRANSPORT_DEV || w->tr == &dev_transport)
+	if (atomic_load(&w->s->transport) != FRACTAL_TRANSPORT_DEV)
 		return 0;
 	w->tr = &dev_transport;
 	rc = dev_open_clone(w);
@@ -339,9 +339,6 @@ static int serve(struct fractal_worker *w)
 	int rc;
 
 	while (!over(w)) {
-		rc = follow_transport(w);
-		if (rc)
-			return rc;
 		io_cancel_interrupted(w);
 		if (!w->tr->flush(w) && !has_work(w) && !w->tr->wait(w, w->warm ? TRIM_MS : -1))
 			trim(w, true);
@@ -363,13 +360,6 @@ static int run_hook(struct fractal_worker *w, enum session_phase phase)
 	return cfg->worker_start ? cfg->worker_start(w, cfg->user) : 0;
 }
 
-static int start_serving(struct fractal_worker *w)
-{
-	if (atomic_load(&w->s->transport) != FRACTAL_TRANSPORT_URING)
-		return follow_transport(w);
-	return uring_register(w);
-}
-
 void *worker_main(void *arg)
 {
 	struct fractal_worker *w = arg;
@@ -386,18 +376,22 @@ void *worker_main(void *arg)
 		started |= phase == PHASE_START;
 		phase = session_arrive(s, phase, run_hook(w, phase));
 	}
+	if (phase == PHASE_REGISTER) {
+		w->start_error = s->transport == FRACTAL_TRANSPORT_URING ? uring_register(w) : 0;
+		phase = session_arrive(s, phase, 0);
+	}
 	if (phase == PHASE_SERVE) {
-		w->start_error = start_serving(w);
-		session_arrive(s, PHASE_SERVE, 0);
-		rc = serve(w);
+		rc = follow_transport(w);
+		if (!rc)
+			rc = serve(w);
 		if (rc < 0) {
 			session_log(s, FRACTAL_LOG_ERROR, "worker %d: %s", w->id, strerror(-rc));
-			s->error = rc;
-			fractal_session_stop(s);
+			session_fail(s, rc);
 		}
 	}
 	if (started && s->cfg.worker_stop)
 		s->cfg.worker_stop(w, s->cfg.user);
+	uring_drain(w);
 	ring_teardown(w);
 	atomic_store(&w->ended, true);
 	session_note(s);
