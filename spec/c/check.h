@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static _Atomic int check_failures;
 static _Atomic int check_count;
@@ -45,8 +46,8 @@ static inline bool check_text(const char *got, const char *want, const char *fil
 	if (got && strcmp(got, want) == 0)
 		return true;
 	check_failures++;
-	fprintf(stderr, "%s:%d: %s is \"%s\", not \"%s\"\n", file, line, text, got ? got : "(null)",
-		want);
+	fprintf(stderr, "%s:%d: %s is \"%.400s\", not \"%s\"\n", file, line, text,
+		got ? got : "(null)", want);
 	return false;
 }
 
@@ -57,7 +58,7 @@ static inline bool check_contains(const char *got, const char *want, const char 
 	if (got && strstr(got, want))
 		return true;
 	check_failures++;
-	fprintf(stderr, "%s:%d: %s is \"%s\", without \"%s\"\n", file, line, text,
+	fprintf(stderr, "%s:%d: %s is \"%.400s\", without \"%s\"\n", file, line, text,
 		got ? got : "(null)", want);
 	return false;
 }
@@ -65,9 +66,15 @@ static inline bool check_contains(const char *got, const char *want, const char 
 static inline void check_run(void (*fn)(void), const char *name)
 {
 	int before = check_failures;
+	struct timespec begun, ended;
 
+	clock_gettime(CLOCK_MONOTONIC, &begun);
 	fn();
-	printf("%s %s\n", check_failures == before ? "ok    " : "FAILED", name);
+	clock_gettime(CLOCK_MONOTONIC, &ended);
+	printf("%s %6.2f s  %s\n", check_failures == before ? "ok    " : "FAILED",
+	       (double)(ended.tv_sec - begun.tv_sec) +
+		       (double)(ended.tv_nsec - begun.tv_nsec) / 1e9,
+	       name);
 	fflush(stdout);
 }
 
