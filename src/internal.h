@@ -106,9 +106,9 @@ struct fractal_worker {
 	size_t area_size;
 	struct entry *ready_head, **ready_tail; /* delivered by other threads */
 	_Atomic uint32_t held;			/* requests handed out and not committed */
-	uint32_t warm;				/* entries with payload pages to give back */
-	uint64_t next_trim_ns;
-	uint32_t loops;
+	bool warm;				/* some entry has payload pages to give back */
+	bool trim_armed;			/* and a timer runs for it */
+	struct completion trim_done;
 	int dev_fd; /* classic descriptor, cloned where possible */
 	int wake_fd;
 	int ring_event_fd; /* classic: readable when the ring has completions */
@@ -118,7 +118,6 @@ struct fractal_worker {
 	_Atomic(struct entry *) current; /* the request last handed out */
 	_Atomic(struct fractal_retrieved *)
 		retrieved; /* answers to notify retrieve, newest first */
-	_Atomic uint64_t rounds;
 	struct io *live_ios, *free_ios, *done_ios, **done_tail;
 	_Atomic(struct io *) io_inbox; /* completed by other threads */
 	_Atomic bool interrupts;       /* an interrupted request may have something to cancel */

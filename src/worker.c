@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #define TRIM_MS	     2000
-#define TRIM_LOOPS   1024u
 #define SIDE_ENTRIES 64u /* worker 0: forgets and early requests read by the session's thread */
 
 _Thread_local struct fractal_worker *worker_self;
@@ -78,6 +77,7 @@ int worker_init(struct fractal_worker *w, struct fractal_session *s, int id)
 	w->dev_fd = w->ring_event_fd = -1;
 	w->ready_tail = &w->ready_head;
 	w->done_tail = &w->done_ios;
+	w->trim_done.fn = trim_due;
 	w->first_queue = (uint32_t)id * q / n;
 	w->queues = ((uint32_t)id + 1) * q / n - w->first_queue;
 	w->dev_entries = id == 0 && s->cfg.queue_depth < SIDE_ENTRIES ? SIDE_ENTRIES
@@ -112,8 +112,8 @@ void worker_destroy(struct fractal_worker *w)
 	free(w->entries);
 }
 
-/* Gives back payload pages: of all free entries, or of those unused since the last look. */
-static void trim(struct fractal_worker *w, bool all)
+/* Gives back payload pages of entries that were not used since the last look. */
+static void trim(struct fractal_worker *w)
 {
 	size_t page = w->s->page_size;
 	uint32_t n = w->ring_entries, i = 0;
@@ -122,34 +122,54 @@ static void trim(struct fractal_worker *w, bool all)
 		i = w->ring_entries;
 		n += w->dev_entries;
 	}
-	w->warm = 0;
+	w->warm = false;
 	for (; i < n; i++) {
 		struct entry *e = &w->entries[i];
 
 		if (e->touched <= page)
 			continue;
-		if ((all || !e->used) && atomic_load(&e->state) == ENTRY_FREE) {
+		if (!e->used && atomic_load(&e->state) == ENTRY_FREE) {
 			madvise(e->payload + page, round_up(e->touched - page, page),
 				MADV_DONTNEED);
 			e->touched = (uint32_t)page;
 		} else {
-			w->warm++;
+			w->warm = true;
 		}
 		e->used = false;
 	}
 }
 
-static void trim_when_due(struct fractal_worker *w)
+static void trim_due(struct fractal_worker *w, struct completion *c, int res, unsigned flags)
 {
-	uint64_t now;
+	(void)c;
+	(void)res;
+	(void)flags;
+	w->trim_armed = false;
+	trim(w);
+}
 
-	if (!w->warm || ++w->loops % TRIM_LOOPS)
+/* One timer in the ring, so that no wait needs a time-out of its own. */
+static void arm_trim(struct fractal_worker *w)
+{
+	static const struct __kernel_timespec period = { .tv_sec = TRIM_MS / 1000,
+							 .tv_nsec = TRIM_MS % 1000 * 1000000LL };
+	struct io_uring_sqe *sqe;
+
+	if (!w->warm || w->trim_armed || !w->have_ring)
 		return;
-	now = now_ns();
-	if (now < w->next_trim_ns)
-		return;
-	w->next_trim_ns = now + TRIM_MS * 1000000ull;
-	trim(w, false);
+	sqe = ring_sqe(w);
+	sqe->opcode = IORING_OP_TIMEOUT;
+	sqe->fd = -1;
+	sqe->addr = (uintptr_t)&period;
+	sqe->len = 1;
+	sqe->user_data = ring_tag(&w->trim_done);
+	w->trim_armed = true;
+}
+
+/* How long a worker without a ring may wait before it looks again. */
+static int patience(const struct fractal_worker *w)
+{
+	return w->warm && !w->have_ring ? TRIM_MS : -1;
 }
 
 /* ---- requests in and out ---- */
@@ -270,7 +290,7 @@ void worker_account(struct fractal_worker *w, struct entry *e)
 	if (e->out_len > e->touched)
 		e->touched = e->out_len;
 	if (e->touched > w->s->page_size)
-		w->warm++;
+		w->warm = true;
 	st->count++;
 	if (e->error)
 		st->errors++;
@@ -340,13 +360,12 @@ static int serve(struct fractal_worker *w)
 
 	while (!over(w)) {
 		io_cancel_interrupted(w);
-		if (!w->tr->flush(w) && !has_work(w) && !w->tr->wait(w, w->warm ? TRIM_MS : -1))
-			trim(w, true);
-		atomic_fetch_add_explicit(&w->rounds, 1, memory_order_relaxed);
+		arm_trim(w);
+		if (!w->tr->flush(w) && !has_work(w) && !w->tr->wait(w, patience(w)))
+			trim(w);
 		rc = cfg->serve ? cfg->serve(w, cfg->user) : dispatch_serve(w, cfg->user);
 		if (rc < 0)
 			return rc;
-		trim_when_due(w);
 	}
 	return 0;
 }
