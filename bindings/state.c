@@ -167,7 +167,17 @@ enum outcome {
 	FAILED
 };
 
-/* Resumes a coroutine with @nargs arguments on its stack. A drain at rest yields nothing, a waiting one yields true. */
+static const char *error_text(lua_State *co)
+{
+	const char *text = lua_tostring(co, -1);
+
+	return text ? text : "(an error that is no string)";
+}
+
+/*
+ * Resumes a coroutine with @nargs arguments on its stack. A drain at rest yields nothing, a waiting one yields true. FAILED leaves
+ * the traceback on state->L.
+ */
 static enum outcome resume(struct state *state, lua_State *co, int nargs)
 {
 	int rc = lua_resume(co, nargs);
@@ -180,9 +190,10 @@ static enum outcome resume(struct state *state, lua_State *co, int nargs)
 		lua_settop(co, 0);
 		return waits ? WAITS : RESTS;
 	}
-	/* Handlers run protected: this is a task's error, or the loop's own (out of memory). */
-	luaL_traceback(state->L, co, lua_tostring(co, -1), 0);
-	log_error(state, state->L);
+	/* The whole call stack is still there, and with it the traceback. */
+	luaL_traceback(state->L, co, error_text(co), 0);
+	if (rc == LUA_ERRMEM)
+		lua_gc(state->L, LUA_GCCOLLECT, 0);
 	return FAILED;
 }
 
@@ -220,7 +231,10 @@ static int add_drain(struct lane *lane)
 	int ref = luaL_ref(state->L, LUA_REGISTRYINDEX);
 
 	lua_pushlightuserdata(co, lane->worker);
-	return resume(state, co, 1) == RESTS ? rest(lane, co, ref) : -EIO;
+	if (resume(state, co, 1) == RESTS)
+		return rest(lane, co, ref);
+	log_error(state, state->L);
+	return -EIO;
 }
 
 int lane_open(struct lane *lane, struct state *state, struct fractal_worker *worker)
@@ -245,6 +259,25 @@ static lua_State *take_waiting(struct state *state, const struct fractal_io *io)
 	return co;
 }
 
+/*
+ * An error ended a coroutine; its traceback is on state->L. Where a request is in hand its handler raised it: the caller gets EIO.
+ * Handlers need no protected call of their own for that, which keeps the loop around them compilable.
+ */
+static void report_failure(struct lane *lane)
+{
+	struct state *state = lane->state;
+	struct fractal_request *req = fractal_worker_in_hand(lane->worker);
+
+	if (!req) {
+		log_error(state, state->L);
+		return;
+	}
+	lua_pushlightuserdata(state->L, req);
+	lua_insert(state->L, -2);
+	if (state_call(state, "failed", 2, 0))
+		fractal_reply(req, -EIO);
+}
+
 /* Goes on with everything that is done. -ENOMEM, or how many there were. */
 static int resume_done(struct lane *lane)
 {
@@ -254,8 +287,11 @@ static int resume_done(struct lane *lane)
 
 	for (; !rc && (io = fractal_io_take(lane->worker)); n++) {
 		lua_State *co = take_waiting(state, io);
+		enum outcome outcome = co ? resume(state, co, 0) : ENDED;
 
-		if (co && resume(state, co, 0) == RESTS)
+		if (outcome == FAILED)
+			report_failure(lane);
+		if (outcome == RESTS)
 			rc = rest(lane, co, luaL_ref(state->L, LUA_REGISTRYINDEX));
 		else
 			lua_pop(state->L, 1);
@@ -263,26 +299,25 @@ static int resume_done(struct lane *lane)
 	return rc ? rc : n;
 }
 
-/* Gives waiting requests to a drain. 1 when its handler waits now, 0 when no request is left, or -errno. */
+/* Gives waiting requests to a drain. 1 when it left the pool (its handler waits, or failed), 0 when no request is left. */
 static int run_drain(struct lane *lane)
 {
 	struct drain d;
+	enum outcome outcome;
 	int rc = lane->nidle ? 0 : add_drain(lane);
 
 	if (rc)
 		return rc;
 	d = lane->idle[lane->nidle - 1];
-	switch (resume(lane->state, d.co, 0)) {
-	case RESTS:
+	outcome = resume(lane->state, d.co, 0);
+	if (outcome == RESTS)
 		return 0;
-	case WAITS:
-		/* The table of waiting coroutines keeps it now. */
-		lane->nidle--;
-		luaL_unref(lane->state->L, LUA_REGISTRYINDEX, d.ref);
-		return 1;
-	default:
-		return -EIO;
-	}
+	if (outcome == FAILED)
+		report_failure(lane);
+	/* The table of waiting coroutines keeps a waiting one from now on. */
+	lane->nidle--;
+	luaL_unref(lane->state->L, LUA_REGISTRYINDEX, d.ref);
+	return 1;
 }
 
 int lane_run(struct lane *lane)
@@ -322,8 +357,9 @@ int state_call_waiting(struct state *state, const char *name, int nargs,
 		if (!rc && resume_done(&lane) < 0)
 			rc = -EINVAL;
 	}
-	/* A task that was resumed from the table has reported its own error. */
-	if (!rc && (outcome == FAILED || lua_status(co) != 0))
+	if (outcome == FAILED)
+		log_error(state, L);
+	if (!rc && lua_status(co) != 0)
 		rc = -EINVAL;
 	if (!rc) {
 		lua_settop(co, 1);

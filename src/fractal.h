@@ -274,6 +274,8 @@ FRACTAL_API int fractal_op_default(uint32_t opcode);
 
 /** The worker whose thread this is, or NULL. */
 FRACTAL_API struct fractal_worker *fractal_worker_current(void);
+/** The request this worker took last, or went on with last, while it is unanswered; else NULL. The worker's thread only. */
+FRACTAL_API struct fractal_request *fractal_worker_in_hand(const struct fractal_worker *worker);
 /** Index of a worker, from 0. */
 FRACTAL_API int fractal_worker_id(const struct fractal_worker *worker);
 FRACTAL_API struct fractal_session *fractal_worker_session(const struct fractal_worker *worker);

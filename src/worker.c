@@ -77,7 +77,6 @@ int worker_init(struct fractal_worker *w, struct fractal_session *s, int id)
 	w->dev_fd = w->ring_event_fd = -1;
 	w->ready_tail = &w->ready_head;
 	w->done_tail = &w->done_ios;
-	w->trim_done.fn = trim_due;
 	w->first_queue = (uint32_t)id * q / n;
 	w->queues = ((uint32_t)id + 1) * q / n - w->first_queue;
 	w->dev_entries = id == 0 && s->cfg.queue_depth < SIDE_ENTRIES ? SIDE_ENTRIES
@@ -157,6 +156,7 @@ static void arm_trim(struct fractal_worker *w)
 
 	if (!w->warm || w->trim_armed || !w->have_ring)
 		return;
+	w->trim_done.fn = trim_due;
 	sqe = ring_sqe(w);
 	sqe->opcode = IORING_OP_TIMEOUT;
 	sqe->fd = -1;
@@ -418,6 +418,13 @@ void *worker_main(void *arg)
 }
 
 /* ---- for embedders ---- */
+
+struct fractal_request *fractal_worker_in_hand(const struct fractal_worker *w)
+{
+	struct entry *e = atomic_load_explicit(&w->current, memory_order_relaxed);
+
+	return e ? &e->req : NULL;
+}
 
 struct fractal_worker *fractal_worker_current(void)
 {

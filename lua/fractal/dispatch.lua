@@ -1,7 +1,8 @@
 --- The drain loop: pulls requests until none waits, and gives each to its operation's serve function.
 --
--- The loop, the pull, the handler and the reply compile to machine code together; nothing here allocates on
--- the steady path.
+-- The loop, the pull, the handler and the reply compile to machine code together; nothing here allocates on the steady
+-- path. No protected call surrounds a handler, since side traces would not compile through its return: an error ends
+-- the coroutine, the worker reports it and goes on with a fresh one.
 
 local ffi = require "ffi"
 local errno = require "fractal.errno"
@@ -13,7 +14,7 @@ local task = require "fractal.task"
 local types = require "fractal.types"
 local view = require "fractal.view"
 
-local C, xpcall, yield = ffi.C, xpcall, coroutine.yield
+local C, yield = ffi.C, coroutine.yield
 
 local dispatch = {}
 
@@ -38,11 +39,6 @@ local wanted_by = {
 }
 
 -- No tail call: this function's own frame is the one that level 2 leaves out.
-local function on_error(err)
-  local text = debug.traceback(tostring(err), 2)
-  return text
-end
-
 --- The operation has no handler: the documented answer, and a hint once per mount.
 local function without_handler(row)
   local default = C.fractal_op_default(row.opcode)
@@ -67,8 +63,10 @@ local function serve_table(fs)
 end
 dispatch.serve_table = serve_table
 
-local function report(req, err)
-  log.error("error in %s (pid %d):\n%s", log.request(req), req.pid, err)
+--- A handler raised an error, which ended its coroutine: logs the traceback, and the caller gets EIO.
+function dispatch.failed(pointer, traceback)
+  local req = ffi.cast("struct fractal_request *", pointer)
+  log.error("error in %s (pid %d):\n%s", log.request(req), req.pid, traceback)
   C.fractal_reply(req, -errno.E.IO)
 end
 
@@ -87,6 +85,16 @@ local function context_of(fs, worker)
   return contexts[id]
 end
 
+--- The slot of the worker's next request, or nil. A number, because a pointer that lives on from one round of the loop
+-- to the next would be allocated anew wherever one compiled trace hands it over to another.
+local function next_slot(worker)
+  local req = C.fractal_next(worker)
+  if req == nil then
+    return nil
+  end
+  return req.slot
+end
+
 --- Runs for ever in a coroutine of a worker; yields once it is ready, and whenever no request waits. Where a handler
 -- waits, the loop waits with it, and another one serves meanwhile.
 function dispatch.drain(fs, pointer)
@@ -99,17 +107,14 @@ function dispatch.drain(fs, pointer)
   while true do
     yield()
     if retrieved[0] ~= nil then
-      notify.deliver(worker, on_error)
+      notify.deliver(worker, debug.traceback)
     end
-    local next_one = C.fractal_next(worker)
-    while next_one ~= nil do
-      local slot = slots[next_one.slot]
+    local index = next_slot(worker)
+    while index do
+      local slot = slots[index]
       local req = slot.req
-      local ok, err = xpcall(serve[req.opcode], on_error, fs, slot, req, lane)
-      if not ok then
-        report(req, err)
-      end
-      next_one = C.fractal_next(worker)
+      serve[req.opcode](fs, slot, req, lane)
+      index = next_slot(worker)
     end
   end
 end

@@ -105,6 +105,11 @@ function runtime.check()
   return table.concat(lines, "\n") .. "\n", #wrong > 0
 end
 
+--- A handler raised an error: logs it and answers for it. See fractal.dispatch.
+function runtime.failed(req, traceback)
+  require("fractal.dispatch").failed(req, traceback)
+end
+
 --- The drain loop of one worker; see fractal.dispatch.
 function runtime.drain(worker)
   return require("fractal.dispatch").drain(fs, worker)
