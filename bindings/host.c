@@ -31,6 +31,12 @@ struct lane_slot {
 	bool open;
 };
 
+static void log_text(struct host *host, const char *text)
+{
+	if (host->sink.log)
+		host->sink.log(FRACTAL_LOG_ERROR, text, host->sink.user);
+}
+
 /* ---- words ---- */
 
 static void free_words(struct host_word *words, size_t n)
@@ -113,11 +119,29 @@ int host_set_option(struct host *host, const char *name, const char *value)
 	return -ENOENT;
 }
 
+/* The script keeps its data in Lua tables, which states of their own would not share. */
+static bool single_only(struct host *host)
+{
+	bool only;
+
+	if (state_call(&host->first, "single_only", 0, 1))
+		return false;
+	only = lua_toboolean(host->first.L, -1);
+	lua_pop(host->first.L, 1);
+	return only;
+}
+
 int host_set_state(struct host *host, const char *state)
 {
 	if (strcmp(state, "single") != 0 && strcmp(state, "per-worker") != 0)
 		return -EINVAL;
 	host->per_worker = !strcmp(state, "per-worker");
+	if (host->per_worker && single_only(host)) {
+		log_text(
+			host,
+			"this filesystem keeps its files in Lua tables: leave state=per-worker out");
+		return -ENOTSUP;
+	}
 	return 0;
 }
 

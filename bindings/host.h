@@ -34,7 +34,7 @@ const struct host_word *host_script_options(struct host *host, size_t *count);
 /* Gives a value to one of them (NULL: given without one). -ENOENT: the script knows no such option. */
 int host_set_option(struct host *host, const char *name, const char *value);
 
-/* "single" (default) or "per-worker". -EINVAL for anything else. */
+/* "single" (default) or "per-worker". -EINVAL for anything else; -ENOTSUP, logged, where the script can only be single. */
 int host_set_state(struct host *host, const char *state);
 
 /*

@@ -34,7 +34,7 @@ local new_chunk = ffi.typeof("uint8_t[$]", CHUNK)
 
 local fs = fractal.lowlevel {
   name = "memfs",
-  state = "single", -- all workers share these tables
+  single_only = true, -- all workers share these tables
   mount = { default_permissions = true }, -- the kernel checks modes and owners
 }
 

@@ -23,11 +23,13 @@
 struct supervisor {
 	struct fractal_session *s;
 	pthread_t unmounter;
-	bool unmounting;   /* its thread was started */
-	_Atomic bool lazy; /* the mount was detached while in use */
-	bool device_gone;  /* nothing more to read from /dev/fuse */
+	bool unmounting;	/* its thread was started */
+	_Atomic bool lazy;	/* the mount was detached while in use */
+	_Atomic bool unmounted; /* that thread has done its work */
+	bool device_gone;	/* nothing more to read from /dev/fuse */
 	uint64_t stops;
 	uint64_t deadline_ns;
+	uint64_t served; /* requests answered when last looked at */
 	int quiet;
 };
 
@@ -120,6 +122,7 @@ static void *unmount_main(void *arg)
 		mount_detach(&v->s->mnt, true);
 		atomic_store(&v->lazy, true);
 	}
+	atomic_store(&v->unmounted, true);
 	session_note(v->s);
 	return NULL;
 }
@@ -130,6 +133,24 @@ static void begin_unmount(struct supervisor *v)
 	v->unmounting = pthread_create(&v->unmounter, NULL, unmount_main, v) == 0;
 	if (!v->unmounting)
 		unmount_main(v);
+}
+
+/*
+ * An unmount drops every cached inode, and a million of them are forgotten one by one: while that goes on, nobody is stuck.
+ */
+static bool forgetting(struct supervisor *v)
+{
+	struct fractal_op_stats sum;
+	uint64_t served = 0;
+	bool progress;
+
+	for (uint32_t op = 0; op < FRACTAL_OP_COUNT; op++) {
+		fractal_session_stats(v->s, op, &sum);
+		served += sum.count;
+	}
+	progress = served != v->served;
+	v->served = served;
+	return progress && !atomic_load(&v->unmounted);
 }
 
 static void name_stuck_handlers(struct fractal_session *s)
@@ -162,8 +183,9 @@ static int give_up(struct supervisor *v)
 	uint64_t deadline = now_ns() + LAST_WAIT_NS;
 	bool busy = requests_held(s) > 0;
 
-	mount_detach(&s->mnt, true);
+	/* In this order: once detached, the connection's number may be another mount's. */
 	mount_abort(&s->mnt);
+	mount_detach(&s->mnt, true);
 	dismiss(s);
 	while (!all_ended(s) && now_ns() < deadline)
 		wait_for_news(v, TICK_MS);
@@ -194,9 +216,9 @@ static int supervise(struct supervisor *v)
 			continue;
 		if (!v->deadline_ns)
 			begin_unmount(v);
-		else if (v->stops > 1 || now_ns() > v->deadline_ns)
-			return give_up(v);
-		else if (gone_quiet(v))
+		if (forgetting(v))
+			v->deadline_ns = now_ns() + PATIENCE_NS;
+		if (v->stops > 1 || now_ns() > v->deadline_ns || gone_quiet(v))
 			return give_up(v);
 	}
 	/* An unmount takes the mount away; an abort leaves it behind, answering nobody. */

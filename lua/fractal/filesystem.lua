@@ -19,6 +19,7 @@ local settings = {
   max_stack_depth = { "number", "max_stack_depth" },
   transport = { "string", "transport" },
   subtype = { "string", "subtype" },
+  single_only = { "boolean" },
   attr_ttl = { "number", "attr_ttl" },
   entry_ttl = { "number", "entry_ttl" },
   negative_ttl = { "number", "negative_ttl" },
@@ -127,6 +128,11 @@ function filesystem.words(fs)
     add(key, value)
   end
   return words
+end
+
+--- Does the filesystem keep its data in Lua tables, so that states of their own would each see other files?
+function filesystem.single_only(fs)
+  return known[fs].settings.single_only == true
 end
 
 --- The script's own -o options as a flat list: name, help text, …

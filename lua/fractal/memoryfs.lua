@@ -32,6 +32,7 @@ local FOREVER = 86400 -- seconds
 local defaults = {
   name = "memoryfs",
   state = "single",
+  single_only = true,
   attr_ttl = FOREVER,
   entry_ttl = FOREVER,
   negative_ttl = FOREVER,

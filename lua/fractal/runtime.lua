@@ -46,6 +46,10 @@ function runtime.options()
   return filesystem.option_list(fs)
 end
 
+function runtime.single_only()
+  return filesystem.single_only(fs)
+end
+
 function runtime.set_option(name, value)
   fs.options[name] = value
 end
