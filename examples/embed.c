@@ -19,8 +19,7 @@
 static struct file {
 	char name[256]; /* empty: not in the directory (any more) */
 	uint64_t size;
-	uint64_t
-		references; /* the kernel's lookups; without them and without a name the slot is free */
+	int used; /* a removed file may still be open, so its slot stays */
 	char data[MAX_SIZE];
 } files[MAX_FILES];
 static struct fractal_session *session;
@@ -49,7 +48,8 @@ static int fs_getattr(struct fractal_request *req, void *user)
 
 static int enter(struct fractal_request *req, struct file *f)
 {
-	f->references++;
+	if (!f)
+		return -ENOENT;
 	req->out->entry.nodeid = (uint64_t)(f - files) + FIRST_INO;
 	req->out->entry.attr.mode = S_IFREG | 0644;
 	req->out->entry.attr.size = f->size;
@@ -58,26 +58,18 @@ static int enter(struct fractal_request *req, struct file *f)
 
 static int fs_lookup(struct fractal_request *req, void *user)
 {
-	struct file *f = by_name(req->name);
-
-	return f ? enter(req, f) : -ENOENT;
+	return enter(req, by_name(req->name));
 }
 
 static int fs_create(struct fractal_request *req, void *user)
 {
-	for (int i = 0; i < MAX_FILES && req->name_len < sizeof(files->name); i++)
-		if (!files[i].name[0] && !files[i].references) {
-			memset(&files[i], 0, sizeof(files[i]));
-			memcpy(files[i].name, req->name, req->name_len + 1);
-			return enter(req, &files[i]);
+	for (struct file *f = files; f < files + MAX_FILES && req->name_len < sizeof(f->name); f++)
+		if (!f->used) {
+			f->used = 1;
+			memcpy(f->name, req->name, req->name_len + 1);
+			return enter(req, f);
 		}
 	return -ENOSPC;
-}
-
-static int fs_forget(struct fractal_request *req, void *user)
-{
-	by_ino(req->nodeid)->references -= req->arg->forget.nlookup;
-	return 0;
 }
 
 static int fs_unlink(struct fractal_request *req, void *user)
@@ -102,8 +94,8 @@ static int fs_setattr(struct fractal_request *req, void *user)
 static int fs_read(struct fractal_request *req, void *user)
 {
 	struct file *f = by_ino(req->nodeid);
-	uint64_t at = req->arg->read.offset;
-	return at >= f->size ? 0 : fractal_reply_bytes(req, f->data + at, (uint32_t)(f->size - at)) ?: FRACTAL_LATER;
+	uint64_t at = req->arg->read.offset < f->size ? req->arg->read.offset : f->size;
+	return fractal_reply_bytes(req, f->data + at, (uint32_t)(f->size - at)) ?: FRACTAL_LATER;
 }
 
 static int fs_write(struct fractal_request *req, void *user)
@@ -120,11 +112,13 @@ static int fs_write(struct fractal_request *req, void *user)
 
 static int fs_readdir(struct fractal_request *req, void *user)
 {
-	for (uint64_t i = req->arg->read.offset; i < MAX_FILES; i++)
-		if (files[i].name[0] &&
-		    !fractal_dirents_add(req, files[i].name, (uint32_t)strlen(files[i].name),
-					 i + FIRST_INO, S_IFREG, i + 1))
+	for (uint64_t i = req->arg->read.offset; i < MAX_FILES; i++) {
+		const char *name = files[i].name;
+
+		if (*name && !fractal_dirents_add(req, name, (uint32_t)strlen(name), i + FIRST_INO,
+						  S_IFREG, i + 1))
 			break;
+	}
 	return 0;
 }
 
@@ -140,22 +134,17 @@ static void stop(int sig)
 
 int main(int argc, char **argv)
 {
-	static const struct fractal_handlers handlers = { .lookup = fs_lookup,
-							  .create = fs_create,
-							  .forget = fs_forget,
-							  .unlink = fs_unlink,
-							  .getattr = fs_getattr,
-							  .setattr = fs_setattr,
-							  .read = fs_read,
-							  .write = fs_write,
-							  .readdir = fs_readdir };
-	struct fractal_config config = {
-		.handlers = &handlers, .workers = 1, .subtype = "embed", .log = print
+	/* clang-format off */
+	static const struct fractal_handlers handlers = {
+		.lookup = fs_lookup, .create = fs_create, .unlink = fs_unlink,
+		.getattr = fs_getattr, .setattr = fs_setattr,
+		.read = fs_read, .write = fs_write, .readdir = fs_readdir,
 	};
+	/* clang-format on */
+	struct fractal_config config = { .handlers = &handlers, .workers = 1, .log = print };
 	int rc = fractal_session_new(&session, &config);
 
 	signal(SIGINT, stop);
-	signal(SIGTERM, stop);
 	rc = rc ?: fractal_session_mount(session, argc > 1 ? argv[1] : "");
 	return rc || fractal_session_run(session);
 }
