@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * embed.c - a small complete filesystem on libfractal: one flat directory of small files kept in memory.
- *
  *     cc embed.c $(pkg-config --cflags --libs fractal) -o embed && ./embed /mnt
- *
  * One worker runs all handlers, so the table needs no lock.
  */
 #include <errno.h>
