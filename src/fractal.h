@@ -215,6 +215,8 @@ struct fractal_op_stats {
  * Call it on the worker's own thread only, from config.serve.
  */
 FRACTAL_API struct fractal_request *fractal_next(struct fractal_worker *worker);
+/** The same, but returns the request's slot, or -1 when none is waiting. */
+FRACTAL_API int fractal_next_slot(struct fractal_worker *worker);
 
 /**
  * Answers a request: exactly once, from any thread.

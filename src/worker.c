@@ -269,6 +269,13 @@ again:
 	return &e->req;
 }
 
+int fractal_next_slot(struct fractal_worker *w)
+{
+	const struct fractal_request *req = fractal_next(w);
+
+	return req ? (int)req->slot : -1;
+}
+
 static void account_time(struct fractal_op_stats *st, const struct entry *e)
 {
 	uint64_t ns = now_ns() - e->arrived_ns;

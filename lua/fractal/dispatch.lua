@@ -85,16 +85,6 @@ local function context_of(fs, worker)
   return contexts[id]
 end
 
---- The slot of the worker's next request, or nil. A number, because a pointer that lives on from one round of the loop
--- to the next would be allocated anew wherever one compiled trace hands it over to another.
-local function next_slot(worker)
-  local req = C.fractal_next(worker)
-  if req == nil then
-    return nil
-  end
-  return req.slot
-end
-
 --- Runs for ever in a coroutine of a worker; yields once it is ready, and whenever no request waits. Where a handler
 -- waits, the loop waits with it, and another one serves meanwhile.
 function dispatch.drain(fs, pointer)
@@ -104,17 +94,20 @@ function dispatch.drain(fs, pointer)
   local retrieved = C.fractal_worker_retrieved(worker)
   session.attach(worker)
   task.adopt()
+  yield()
+  -- One loop, in which no pointer lives from one round to the next: the first round that is compiled closes it, whatever
+  -- operation that is, and handing over to another trace allocates nothing.
   while true do
-    yield()
-    if retrieved[0] ~= nil then
-      notify.deliver(worker, debug.traceback)
-    end
-    local index = next_slot(worker)
-    while index do
+    local index = C.fractal_next_slot(worker)
+    if index >= 0 then
       local slot = slots[index]
       local req = slot.req
       serve[req.opcode](fs, slot, req, lane)
-      index = next_slot(worker)
+    else
+      yield()
+      if retrieved[0] ~= nil then
+        notify.deliver(worker, debug.traceback)
+      end
     end
   end
 end
