@@ -6,17 +6,27 @@
 -- argument of most operations. Terms and flags are those of the system calls (open(2), read(2), …).
 --
 -- Buffers are views (of a request, no copy in between), strings to write, or a number of bytes to read as a string.
+-- With O_DIRECT use views: a request's data begin on a page.
+--
+-- Once its caller was interrupted, all that a handler waits for ends with E.INTR, but for io.close; cleaning up that has
+-- to wait belongs into a task (fractal.spawn). Where io_uring is forbidden (kernel.io_uring_disabled, seccomp) every
+-- operation returns nil, E.NOSYS, timers do not run, and the log says so once; tasks, mutex, semaphore and queue work.
+--
+-- What blocks the worker, and so all its other requests: Lua's own io and os functions, FFI calls into the system, and
+-- loops. Listing a directory has no ring operation, so there is none here. socket, listen and the parsing of addresses
+-- do not wait; host names are not resolved.
 
 local ffi = require "ffi"
 local bit = require "bit"
 local errno = require "fractal.errno"
+local libc = require "fractal.libc"
 local sockaddr = require "fractal.sockaddr"
 local task = require "fractal.task"
 local view = require "fractal.view"
 
 local C, E = ffi.C, errno.E
 local NO_TIMEOUT = -1
-local AT_FDCWD = -100
+local AT_FDCWD = libc.AT_FDCWD
 
 --- IORING_OP_* of io_uring_enter(2).
 local OP = {
@@ -25,35 +35,23 @@ local OP = {
   UNLINKAT = 36, MKDIRAT = 37, SYMLINKAT = 38, LINKAT = 39, SOCKET = 45, FTRUNCATE = 55,
 }
 
-ffi.cdef [[
-struct fractal_open_how { uint64_t flags, mode, resolve; };
-int ftruncate(int fd, long length);
-int bind(int fd, const void *addr, unsigned len);
-int listen(int fd, int backlog);
-int setsockopt(int fd, int level, int name, const void *value, unsigned len);
-]]
-
 local io = {
   AT_FDCWD = AT_FDCWD,
-  O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_TRUNC = 0x200, O_APPEND = 0x400,
-  O_NONBLOCK = 0x800, O_DSYNC = 0x1000, O_DIRECT = 0x4000, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000,
-  O_CLOEXEC = 0x80000, O_SYNC = 0x101000, O_PATH = 0x200000, O_TMPFILE = 0x410000,
   RESOLVE_NO_XDEV = 1, RESOLVE_NO_MAGICLINKS = 2, RESOLVE_NO_SYMLINKS = 4, RESOLVE_BENEATH = 8, RESOLVE_IN_ROOT = 16,
   AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200, AT_EMPTY_PATH = 0x1000,
   POLLIN = 1, POLLPRI = 2, POLLOUT = 4, POLLERR = 8, POLLHUP = 16,
   SHUT_RD = 0, SHUT_WR = 1, SHUT_RDWR = 2,
   SPLICE_F_MOVE = 1,
 }
+for name, value in pairs(libc.O) do
+  io["O_" .. name] = value
+end
 
 --- Runs one operation. `anchor` is kept alive while the kernel uses it.
 local function run(opcode, fd, addr, len, off, flags, timeout, anchor)
   local op = task.new("fractal.io")
   local rc = C.fractal_io_start(op, opcode, fd, addr, len, off, flags, timeout or NO_TIMEOUT)
-  if rc < 0 then
-    C.fractal_io_free(op)
-    return rc
-  end
-  return task.wait(op, anchor)
+  return task.finish(op, rc, anchor)
 end
 
 local function address(pointer)
@@ -97,11 +95,12 @@ end
 
 --- Opens a file by the rules of openat2(2): `how` has flags, mode and resolve (io.RESOLVE_…).
 function io.openat2(dirfd, path, how, timeout)
-  local raw = ffi.new("struct fractal_open_how", open_flags(how.flags), how.mode or 0, how.resolve or 0)
+  local raw = ffi.new("struct fractal_libc_open_how", open_flags(how.flags), how.mode or 0, how.resolve or 0)
   return value_or_error(run(OP.OPENAT2, dirfd or AT_FDCWD, text_pointer(path), ffi.sizeof(raw), address(raw), 0,
     timeout, { path, raw }))
 end
 
+--- Closes a descriptor. Nothing cancels that: it also works when the caller was interrupted or the mount has ended.
 function io.close(fd)
   return done_or_error(run(OP.CLOSE, fd, nil, 0, 0, 0))
 end
@@ -164,7 +163,7 @@ end
 function io.ftruncate(fd, length, timeout)
   local rc = run(OP.FTRUNCATE, fd, nil, 0, length, 0, timeout)
   if rc == -E.INVAL then
-    rc = C.ftruncate(fd, length) == 0 and 0 or -ffi.errno()
+    rc = libc.C.ftruncate(fd, length) == 0 and 0 or -ffi.errno()
   end
   return done_or_error(rc)
 end
@@ -250,14 +249,11 @@ end
 
 --- Moves up to n bytes between a pipe and another descriptor without copying: splice(2). An offset of nil means the
 -- file's own position.
-function io.splice(from, from_offset, to, to_offset, n, flags)
+function io.splice(from, from_offset, to, to_offset, n, flags, timeout)
   local op = task.new("fractal.io")
-  local rc = C.fractal_io_splice(op, from, from_offset or -1, to, to_offset or -1, n, flags or 0)
-  if rc < 0 then
-    C.fractal_io_free(op)
-    return nil, -rc
-  end
-  return value_or_error(task.wait(op))
+  local rc = C.fractal_io_splice(op, from, from_offset or -1, to, to_offset or -1, n, flags or 0,
+    timeout or NO_TIMEOUT)
+  return value_or_error(task.finish(op, rc))
 end
 
 -- time and readiness ----------------------------------------------------------------------------------------------
@@ -314,8 +310,8 @@ function io.listen(where, backlog)
     return nil, err
   end
   local on = ffi.new("int[1]", 1)
-  C.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, on, ffi.sizeof(on))
-  if C.bind(fd, addr, len) ~= 0 or C.listen(fd, backlog or 128) ~= 0 then
+  libc.C.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, on, ffi.sizeof(on))
+  if libc.C.bind(fd, addr, len) ~= 0 or libc.C.listen(fd, backlog or 128) ~= 0 then
     return give_up(fd, ffi.errno())
   end
   return fd
@@ -326,12 +322,14 @@ function io.accept(fd, timeout)
   return value_or_error(run(OP.ACCEPT, fd, nil, 0, 0, io.O_CLOEXEC, timeout))
 end
 
---- Sends all of a string or view. Returns its length.
+--- Sends all of a string or view, within `timeout` seconds for the whole. Returns its length.
 function io.send(fd, from, timeout)
   local pointer, n = source(from)
+  local deadline = timeout and task.now() + timeout
   local sent = 0
   while sent < n do
-    local rc = run(OP.SEND, fd, ffi.cast("const uint8_t *", pointer) + sent, n - sent, 0, MSG_NOSIGNAL, timeout, from)
+    local left = deadline and math.max(0, deadline - task.now())
+    local rc = run(OP.SEND, fd, ffi.cast("const uint8_t *", pointer) + sent, n - sent, 0, MSG_NOSIGNAL, left, from)
     if rc < 0 then
       return nil, -rc
     end

@@ -9,6 +9,7 @@
 
 local ffi = require "ffi"
 local bit = require "bit"
+local libc = require "fractal.libc"
 local K = require "fractal.testing.sys_constants"
 local C = require "fractal.testing.sys_cdef"
 
@@ -64,8 +65,6 @@ local function octal(mode)
 end
 sys.octal = octal
 
-local function mode_argument(mode) return ffi.cast("unsigned int", octal(mode)) end
-
 -- Reads into one shared scratch buffer, grown on demand; returns the bytes as a string.
 local scratch_size, scratch = 65536, ffi.new("char[65536]")
 local function room(size)
@@ -82,16 +81,15 @@ end
 
 -- ---------------------------------------------------------------------------------------------------- open and I/O
 
-function sys.open(path, flags, mode) return count(C.open(path, bits(K.open, flags), mode_argument(mode))) end
 function sys.openat(dirfd, path, flags, mode)
-  return count(C.openat(dirfd, path, bits(K.open, flags), mode_argument(mode)))
+  return count(C.openat(dirfd, path, bits(K.open, flags), octal(mode)))
 end
+function sys.open(path, flags, mode) return sys.openat(K.AT_FDCWD, path, flags, mode) end
 
 -- openat2(2); resolve takes "no_xdev no_magiclinks no_symlinks beneath in_root".
 function sys.openat2(dirfd, path, flags, mode, resolve)
-  local how = ffi.new("struct fractal_sys_open_how", bits(K.open, flags), octal(mode), bits(K.resolve, resolve))
-  local name = ffi.cast("const char *", path)
-  return count(C.syscall(437, ffi.cast("long", dirfd), name, how, ffi.cast("size_t", ffi.sizeof(how))))
+  local how = ffi.new("struct fractal_libc_open_how", bits(K.open, flags), octal(mode), bits(K.resolve, resolve))
+  return count(C.openat2(libc.SYS_openat2, dirfd, path, how, ffi.sizeof(how)))
 end
 
 function sys.close(fd) return done(C.close(fd)) end
@@ -103,7 +101,7 @@ function sys.pwrite(fd, data, offset) return count(C.pwrite(fd, data, #data, off
 
 -- readv(2) into parts of the given sizes; returns the bytes read as one string.
 function sys.readv(fd, sizes)
-  local vector, total = ffi.new("struct fractal_sys_iovec[?]", #sizes), 0
+  local vector, total = ffi.new("struct fractal_libc_iovec[?]", #sizes), 0
   for _, size in ipairs(sizes) do total = total + size end
   local buffer, at = room(total), 0
   for i, size in ipairs(sizes) do
@@ -115,7 +113,7 @@ end
 
 -- writev(2) of a list of strings.
 function sys.writev(fd, parts)
-  local vector = ffi.new("struct fractal_sys_iovec[?]", #parts)
+  local vector = ffi.new("struct fractal_libc_iovec[?]", #parts)
   for i, part in ipairs(parts) do
     vector[i - 1].base, vector[i - 1].len = ffi.cast("char *", part), #part
   end
@@ -219,7 +217,7 @@ end
 
 local function times(atime, mtime)
   if atime == nil and mtime == nil then return nil end
-  local pair = ffi.new("struct fractal_sys_timespec[2]")
+  local pair = ffi.new("struct fractal_libc_timespec[2]")
   set_time(pair[0], atime)
   set_time(pair[1], mtime)
   return pair
@@ -267,11 +265,11 @@ local function statvfs_table(r, st)
   return out
 end
 function sys.statvfs(path)
-  local st = ffi.new("struct fractal_sys_statvfs")
+  local st = ffi.new("struct fractal_libc_statvfs")
   return statvfs_table(C.statvfs(path, st), st)
 end
 function sys.fstatvfs(fd)
-  local st = ffi.new("struct fractal_sys_statvfs")
+  local st = ffi.new("struct fractal_libc_statvfs")
   return statvfs_table(C.fstatvfs(fd, st), st)
 end
 
@@ -290,7 +288,7 @@ function sys.getdents(fd, size)
   if n < 0 then return failure() end
   local list, at = {}, 0
   while at < n do
-    local entry = ffi.cast("struct fractal_sys_dirent *", buffer + at)
+    local entry = ffi.cast("struct fractal_libc_dirent *", buffer + at)
     list[#list + 1] = dirent_table(entry)
     at = at + entry.reclen
   end
@@ -380,7 +378,7 @@ function sys.flock(fd, operation) return done(C.flock(fd, bits(K.flock, operatio
 
 -- fcntl(2) with an integer argument: sys.fcntl(fd, "getfl").
 function sys.fcntl(fd, command, argument)
-  return count(C.fcntl(fd, K.fcntl[command], ffi.cast("long", argument or 0)))
+  return count(C.fcntl(fd, K.fcntl[command], argument or 0))
 end
 
 -- Record locks: command is getlk, setlk, setlkw or the ofd_ forms, kind "rd", "wr" or "un"; length 0 reaches to the
@@ -388,7 +386,7 @@ end
 function sys.lock(fd, command, kind, start, length, whence)
   local lock = ffi.new("struct fractal_sys_flock", K.lock[kind] or kind, K.whence[whence or "set"], start or 0,
     length or 0)
-  if C.fcntl(fd, K.fcntl[command], lock) < 0 then return failure() end
+  if C.fcntl(fd, K.fcntl[command], ffi.cast("intptr_t", lock)) < 0 then return failure() end
   if not command:find("getlk") then return true end
   local names = { [0] = "rd", "wr", "un" }
   return { type = names[lock.type], start = tonumber(lock.start), len = tonumber(lock.len), pid = lock.pid }
@@ -476,7 +474,7 @@ function sys.become(uid, gid, groups)
   if C.setgroups(#groups, list) < 0 or C.setresgid(gid, gid, gid) < 0 or C.setresuid(uid, uid, uid) < 0 then
     return failure()
   end
-  C.prctl(4, ffi.cast("long", 1)) -- PR_SET_DUMPABLE, so that /proc/self stays the process's own
+  C.prctl(4, 1) -- PR_SET_DUMPABLE, so that /proc/self stays the process's own
   return true
 end
 
@@ -489,7 +487,7 @@ function sys.getcwd()
 end
 -- setrlimit(2) of the soft and hard limit of "fsize" or "nofile".
 function sys.setrlimit(resource, value)
-  return done(C.setrlimit(K.rlimit[resource], ffi.new("struct fractal_sys_rlimit", value, value)))
+  return done(C.setrlimit(K.rlimit[resource], ffi.new("struct fractal_libc_rlimit", value, value)))
 end
 -- execv(3): arguments is the whole argument list; returns only on failure.
 function sys.execv(path, arguments)
@@ -549,7 +547,7 @@ function sys.sleep(seconds) C.usleep(seconds * 1e6) end
 
 -- Seconds since the epoch, with fraction ("realtime"), or of the monotonic clock.
 function sys.clock(which)
-  local now = ffi.new("struct fractal_sys_timespec")
+  local now = ffi.new("struct fractal_libc_timespec")
   C.clock_gettime(which == "monotonic" and 1 or 0, now)
   return tonumber(now.sec) + tonumber(now.nsec) / 1e9
 end

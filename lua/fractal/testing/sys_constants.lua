@@ -2,24 +2,14 @@
 -- They are kept apart from the calls so that each file has one subject; the few that differ between
 -- architectures are chosen here.
 
-local arch = require("jit").arch
+local libc = require "fractal.libc"
 
 local K = {}
 
--- open(2) flags whose value depends on the architecture: the asm-generic ones (x86) and those of ARM and PowerPC.
-local per_arch = { direct = 0x4000, directory = 0x10000, nofollow = 0x20000 }
-if arch == "arm" or arch == "arm64" or arch == "arm64be" then
-  per_arch = { direct = 0x10000, directory = 0x4000, nofollow = 0x8000 }
-elseif arch == "ppc" or arch == "ppc64" or arch == "ppc64le" then
-  per_arch = { direct = 0x20000, directory = 0x4000, nofollow = 0x8000 }
+K.open = {}
+for name, value in pairs(libc.O) do
+  K.open[name:lower()] = value
 end
-
-K.open = {
-  rdonly = 0, wronly = 1, rdwr = 2, creat = 0x40, excl = 0x80, noctty = 0x100, trunc = 0x200, append = 0x400,
-  nonblock = 0x800, dsync = 0x1000, direct = per_arch.direct, directory = per_arch.directory,
-  nofollow = per_arch.nofollow, noatime = 0x40000, cloexec = 0x80000, sync = 0x101000, path = 0x200000,
-  tmpfile = 0x400000 + per_arch.directory,
-}
 K.at = {
   symlink_nofollow = 0x100, eaccess = 0x200, removedir = 0x200, symlink_follow = 0x400, no_automount = 0x800,
   empty_path = 0x1000,

@@ -268,11 +268,10 @@ local function interrupted(t, fn)
   local ready = t:channel()
   local child = t:fork(function()
     local ffi = require "ffi"
-    ffi.cdef "int fractal_sys_siginterrupt(int, int) __asm__(\"siginterrupt\");"
     -- Any function serves as a handler that does nothing; a signal must not restart the call.
     local C = require "fractal.testing.sys_cdef"
     C.signal(sys.K.signals.usr1, ffi.cast("void *", C.getpid))
-    ffi.C.fractal_sys_siginterrupt(sys.K.signals.usr1, 1)
+    C.siginterrupt(sys.K.signals.usr1, 1)
     local fd = must.open("f", "rdwr")
     ready.ring()
     local _, err = fn(fd)
