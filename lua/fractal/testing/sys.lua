@@ -386,7 +386,7 @@ end
 function sys.lock(fd, command, kind, start, length, whence)
   local lock = ffi.new("struct fractal_sys_flock", K.lock[kind] or kind, K.whence[whence or "set"], start or 0,
     length or 0)
-  if C.fcntl(fd, K.fcntl[command], ffi.cast("intptr_t", lock)) < 0 then return failure() end
+  if C.fcntl(fd, K.fcntl[command], ffi.cast("intptr_t", ffi.cast("void *", lock))) < 0 then return failure() end
   if not command:find("getlk") then return true end
   local names = { [0] = "rd", "wr", "un" }
   return { type = names[lock.type], start = tonumber(lock.start), len = tonumber(lock.len), pid = lock.pid }
