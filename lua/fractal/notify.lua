@@ -5,6 +5,7 @@
 --     notify.delete(parent, child, name)              the same, and inotify(7) tells of a deletion
 --     notify.store(ino, offset, string_or_view)       put bytes into the page cache
 --     notify.retrieve(ino, offset, size, fn)          later calls fn(string, offset), or fn(nil, errno)
+--     notify.retrieve(ino, offset, size)              waits, and returns the string, or nil and an errno
 --     notify.poll(handle)                             wake who polls: the handle that the poll handler was given
 --     notify.resend()                                 have unanswered requests sent again (classic transport)
 --     notify.inc_epoch()                              have every cached name looked up anew before its next use
@@ -19,6 +20,7 @@ require "fractal.cdef"
 local errno = require "fractal.errno"
 local log = require "fractal.log"
 local session = require "fractal.session"
+local task = require "fractal.task"
 local view = require "fractal.view"
 
 local C, E = ffi.C, errno.E
@@ -91,20 +93,50 @@ end
 
 local cookie = ffi.new("uint64_t[1]")
 
---- The string ends where the first page that is not cached begins, and has at most max_write less one page.
-function notify.retrieve(ino, offset, size, fn)
-  check_number("the inode", ino)
-  check_number("the offset", offset)
-  check_number("the size", size)
-  check("function", "the last argument", fn)
-  if not session.pointer then
-    return nil, E.NOTCONN
-  end
+local function ask(ino, offset, size, fn)
   local rc = C.fractal_worker_retrieve(session.worker, ino, offset, math.min(size, 0xffffffff), cookie)
   if rc == 0 then
     waiting[tonumber(cookie[0])] = fn
   end
   return result(rc)
+end
+
+--- Where the data come back to another worker than the one that waits, fractal_io_complete() wakes that one.
+local function ask_and_wait(ino, offset, size)
+  local io, ended, data, err = task.new("retrieve"), false, nil, nil
+  local ok, why = ask(ino, offset, size, function(...)
+    if not ended then
+      data, err = ...
+      C.fractal_io_complete(io, 0)
+    end
+  end)
+  if not ok then
+    C.fractal_io_free(io)
+    return nil, why
+  end
+  local rc = task.wait(io)
+  ended = true
+  if rc < 0 then
+    return nil, -rc
+  end
+  return data, not data and err or nil
+end
+
+--- The string ends where the first page that is not cached begins, and has at most max_write less one page. Without a
+-- function it waits for the data, in handlers, init and tasks.
+function notify.retrieve(ino, offset, size, fn)
+  check_number("the inode", ino)
+  check_number("the offset", offset)
+  check_number("the size", size)
+  if fn ~= nil then
+    check("function", "the last argument", fn)
+  end
+  if not session.pointer then
+    return nil, E.NOTCONN
+  elseif fn then
+    return ask(ino, offset, size, fn)
+  end
+  return ask_and_wait(ino, offset, size)
 end
 
 function notify.poll(handle)

@@ -338,8 +338,13 @@ end
 
 local MAX_GROUPS = 65536
 
+local RESENT = bit.lshift(1ULL, C.FRACTAL_UNIQUE_RESEND)
+local UNIQUE = RESENT - 1
+
 local request_fields = {
-  unique = function(req) return tonumber(req.id) end,
+  unique = function(req) return tonumber(band(req.id, UNIQUE)) end,
+  --- Was this request sent before? (notify.resend)
+  resent = function(req) return band(req.id, RESENT) ~= 0ULL end,
   opname = function(req) return types.op_names[req.opcode] end,
   ino = function(req) return tonumber(req.nodeid) end,
   --- Are suid and sgid to be cleared with this request?
