@@ -299,7 +299,7 @@ FRACTAL_API const struct fractal_op_stats *fractal_worker_stats(const struct fra
 
 /*
  * An operation that a handler or task waits for. The fields are the owner's to read; all calls but fractal_io_complete()
- * belong to the worker's thread.
+ * and fractal_io_cancel() belong to the worker's thread.
  */
 struct fractal_io {
 	int32_t result; /* once taken: what io_uring gave, or what completed it; -errno on failure */
@@ -320,14 +320,17 @@ FRACTAL_API int fractal_io_start(struct fractal_io *io, uint8_t opcode, int fd, 
 				 uint32_t len, uint64_t off, uint32_t flags, double timeout);
 /** Queues a splice(2); an offset of -1 means the file's own. */
 FRACTAL_API int fractal_io_splice(struct fractal_io *io, int from, int64_t from_off, int to,
-				  int64_t to_off, uint32_t len, uint32_t flags);
+				  int64_t to_off, uint32_t len, uint32_t flags, double timeout);
 /** Queues a sleep; its result is 0. */
 FRACTAL_API int fractal_io_sleep(struct fractal_io *io, double seconds);
 /** The owner waits from now on. Ends at once (-EINTR, -ECANCELED) for an interrupted request and when the mount has ended. */
 FRACTAL_API void fractal_io_wait(struct fractal_io *io);
 /** Ends the wait for an operation that was not started. Any thread. True when this call did it, false when it had ended. */
 FRACTAL_API bool fractal_io_complete(struct fractal_io *io, int result);
-/** Cancels it; it is still to be taken, with -@error if it had not ended by then. */
+/**
+ * Cancels it; it is still to be taken, with -@error if it had not ended by then. A close is never cancelled. Any thread, as long
+ * as the operation cannot be freed meanwhile.
+ */
 FRACTAL_API void fractal_io_cancel(struct fractal_io *io, int error);
 /** The next operation that is done, or NULL. */
 FRACTAL_API struct fractal_io *fractal_io_take(struct fractal_worker *worker);

@@ -14,6 +14,7 @@
 
 /* Tasks may wait this often after the mount's end (to clean up); later waits never return. */
 #define LATE_WAITS 1000u
+#define DRAIN_MS   500
 
 enum io_state {
 	IO_NEW,
@@ -31,9 +32,11 @@ struct io {
 	struct __kernel_timespec ts; /* of the linked timeout, or of a sleep */
 	_Atomic int state;
 	int32_t posted; /* result given by another thread */
+	_Atomic int cancel_asked; /* by another thread: the errno to end with */
 	int cancel_error;
 	bool timed;
 	bool is_sleep;
+	bool is_close; /* never cancelled, or its descriptor would be lost */
 };
 
 static void push_done(struct io *io, int32_t result)
@@ -106,60 +109,65 @@ static void set_ts(struct io *io, double seconds)
 	io->ts.tv_nsec = (int64_t)((seconds - (double)io->ts.tv_sec) * 1e9);
 }
 
-int fractal_io_start(struct fractal_io *pub, uint8_t opcode, int fd, const void *addr, uint32_t len,
-		     uint64_t off, uint32_t flags, double timeout)
+static void link_timeout(struct io *io, double seconds)
 {
-	struct io *io = (struct io *)pub;
+	struct io_uring_sqe *sqe = ring_sqe(io->w);
+
+	io->timed = true;
+	set_ts(io, seconds);
+	sqe->opcode = IORING_OP_LINK_TIMEOUT;
+	sqe->addr = (uintptr_t)&io->ts;
+	sqe->len = 1;
+	sqe->user_data = RING_NOBODY;
+}
+
+/* Queues an entry. */
+static int start(struct io *io, const struct io_uring_sqe *wanted, double timeout)
+{
 	struct fractal_worker *w = io->w;
 	struct io_uring_sqe *sqe;
 
 	if (!w->have_ring)
 		return -ENOSYS;
-	if (w->ios_closed)
+	io->is_close = wanted->opcode == IORING_OP_CLOSE;
+	if (w->ios_closed && !io->is_close)
 		return 0; /* the wait ends at once */
 	/* A timeout is linked to the entry before it: both go in one submission. */
 	if (io_uring_sq_space_left(&w->ring) < 2)
 		io_uring_submit(&w->ring);
 	sqe = ring_sqe(w);
-	sqe->opcode = opcode;
-	sqe->fd = fd;
-	sqe->addr = (uintptr_t)addr;
-	sqe->len = len;
-	sqe->off = off;
-	sqe->rw_flags = (int)flags;
+	memcpy(sqe, wanted, offsetof(struct io_uring_sqe, cmd));
 	sqe->user_data = ring_tag(&io->completion);
 	if (timeout >= 0) {
 		sqe->flags |= IOSQE_IO_LINK;
-		io->timed = true;
-		set_ts(io, timeout);
-		sqe = ring_sqe(w);
-		sqe->opcode = IORING_OP_LINK_TIMEOUT;
-		sqe->addr = (uintptr_t)&io->ts;
-		sqe->len = 1;
-		sqe->user_data = RING_NOBODY;
+		link_timeout(io, timeout);
 	}
 	atomic_store(&io->state, IO_RUNNING);
 	w->ring_ios++;
 	return 0;
 }
 
-int fractal_io_splice(struct fractal_io *pub, int from, int64_t from_off, int to, int64_t to_off,
-		      uint32_t len, uint32_t flags)
+int fractal_io_start(struct fractal_io *pub, uint8_t opcode, int fd, const void *addr, uint32_t len,
+		     uint64_t off, uint32_t flags, double timeout)
 {
-	struct io *io = (struct io *)pub;
-	int rc = fractal_io_start(pub, IORING_OP_NOP, to, NULL, len, (uint64_t)to_off, flags, -1);
-	struct io_uring *ring = &io->w->ring;
+	struct io_uring_sqe sqe = { .opcode = opcode, .fd = fd, .len = len };
 
-	if (rc || atomic_load(&io->state) != IO_RUNNING)
-		return rc;
-	/* The entry just queued becomes a splice, which keeps its source where others have an address. */
-	struct io_uring_sqe *sqe =
-		&ring->sq.sqes[((ring->sq.sqe_tail - 1) & *ring->sq.kring_mask) << 1];
+	sqe.addr = (uintptr_t)addr;
+	sqe.off = off;
+	sqe.rw_flags = (int)flags;
+	return start((struct io *)pub, &sqe, timeout);
+}
 
-	sqe->opcode = IORING_OP_SPLICE;
-	sqe->splice_fd_in = from;
-	sqe->splice_off_in = (uint64_t)from_off;
-	return 0;
+int fractal_io_splice(struct fractal_io *pub, int from, int64_t from_off, int to, int64_t to_off,
+		      uint32_t len, uint32_t flags, double timeout)
+{
+	struct io_uring_sqe sqe = { .opcode = IORING_OP_SPLICE, .fd = to, .len = len };
+
+	sqe.off = (uint64_t)to_off;
+	sqe.splice_fd_in = from;
+	sqe.splice_off_in = (uint64_t)from_off;
+	sqe.splice_flags = flags;
+	return start((struct io *)pub, &sqe, timeout);
 }
 
 int fractal_io_sleep(struct fractal_io *pub, double seconds)
@@ -176,7 +184,14 @@ void fractal_io_cancel(struct fractal_io *pub, int error)
 	struct io *io = (struct io *)pub;
 	int waiting = IO_WAITING;
 
-	if (io->cancel_error)
+	if (worker_self != io->w) {
+		/* The ring is its own thread's: that one looks for it. */
+		atomic_store(&io->cancel_asked, error);
+		atomic_store(&io->w->interrupts, true);
+		fractal_worker_wake(io->w);
+		return;
+	}
+	if (io->cancel_error || io->is_close)
 		return;
 	if (atomic_load(&io->state) == IO_RUNNING) {
 		struct io_uring_sqe *sqe = ring_sqe(io->w);
@@ -198,6 +213,8 @@ void fractal_io_wait(struct fractal_io *pub)
 	struct fractal_worker *w = io->w;
 	int new = IO_NEW;
 
+	/* Its handler leaves the worker now. */
+	atomic_store_explicit(&w->current, NULL, memory_order_relaxed);
 	atomic_compare_exchange_strong(&io->state, &new, IO_WAITING);
 	if (w->ios_closed && w->late_waits++ < LATE_WAITS)
 		fractal_io_cancel(pub, ECANCELED);
@@ -262,7 +279,7 @@ struct fractal_io *fractal_io_take(struct fractal_worker *w)
 	return &io->pub;
 }
 
-/* Cancels what interrupted requests wait for. */
+/* Cancels what interrupted requests wait for, and what other threads want cancelled. */
 void io_cancel_interrupted(struct fractal_worker *w)
 {
 	struct io *io, *next;
@@ -271,8 +288,12 @@ void io_cancel_interrupted(struct fractal_worker *w)
 		return;
 	atomic_store(&w->interrupts, false);
 	for (io = w->live_ios; io; io = next) {
+		int asked = atomic_load(&io->cancel_asked);
+
 		next = io->next;
-		if (io->pub.req && fractal_interrupted(io->pub.req))
+		if (asked)
+			fractal_io_cancel(&io->pub, asked);
+		else if (io->pub.req && fractal_interrupted(io->pub.req))
 			fractal_io_cancel(&io->pub, EINTR);
 	}
 }
@@ -295,6 +316,26 @@ void io_close_all(struct fractal_worker *w)
 bool io_pending(const struct fractal_worker *w)
 {
 	return w->ring_ios > 0 || w->done_ios || atomic_load(&w->io_inbox);
+}
+
+/* The last completions of operations whose worker is leaving: until then the kernel may use their buffers. */
+void io_drain(struct fractal_worker *w)
+{
+	struct __kernel_timespec pause = { .tv_nsec = DRAIN_MS / 10 * 1000000LL };
+	uint64_t deadline = now_ns() + DRAIN_MS * 1000000ull;
+	struct io_uring_cqe *cqe;
+	int res;
+
+	if (!w->have_ring)
+		return;
+	io_close_all(w);
+	while (w->ring_ios > 0 && now_ns() < deadline) {
+		if (!ring_flush(w))
+			io_uring_submit_and_wait_timeout(&w->ring, &cqe, 1, &pause, NULL);
+		while (w->ring_ios > 0 && ring_next(w, &res))
+			if (w->ring_live > 0)
+				w->ring_live--;
+	}
 }
 
 void io_free_all(struct fractal_worker *w)

@@ -57,6 +57,14 @@ static uint32_t requests_held(struct fractal_session *s)
 	return n;
 }
 
+/* The connection is over: what handlers and tasks wait for is cancelled. */
+static void end_waits(struct fractal_session *s)
+{
+	atomic_store(&s->gone, true);
+	for (uint32_t i = 0; i < s->nworkers; i++)
+		fractal_worker_wake(&s->workers[i]);
+}
+
 /* ---- /dev/fuse beside the ring ---- */
 
 /* Forgets and early requests go to worker 0; interrupts are marked here, so that even a stuck worker's caller gets through. */
@@ -81,6 +89,7 @@ static void read_side(struct supervisor *v)
 			if (n == -ECONNABORTED)
 				atomic_store(&v->s->aborted, true);
 			v->device_gone = true;
+			end_waits(v->s);
 			return;
 		}
 	}
@@ -176,6 +185,12 @@ static void dismiss(struct fractal_session *s)
 		fractal_worker_wake(&s->workers[i]);
 }
 
+static void await_workers(struct supervisor *v, uint64_t deadline)
+{
+	while (!all_ended(v->s) && now_ns() < deadline)
+		wait_for_news(v, TICK_MS);
+}
+
 /* Cuts the connection. -ETIMEDOUT when a worker's thread cannot be brought back. */
 static int give_up(struct supervisor *v)
 {
@@ -186,9 +201,11 @@ static int give_up(struct supervisor *v)
 	/* In this order: once detached, the connection's number may be another mount's. */
 	mount_abort(&s->mnt);
 	mount_detach(&s->mnt, true);
+	/* Handlers that wait see ECANCELED and may clean up; then the others are left behind. */
+	end_waits(s);
+	await_workers(v, deadline - LAST_WAIT_NS / 2);
 	dismiss(s);
-	while (!all_ended(s) && now_ns() < deadline)
-		wait_for_news(v, TICK_MS);
+	await_workers(v, deadline);
 	if (all_ended(s))
 		return busy ? -ECONNABORTED : 0;
 	name_stuck_handlers(s);

@@ -80,7 +80,7 @@ local function context_of(fs, worker)
     for i = 0, C.fractal_worker_slots(worker) - 1 do
       slots[i] = lowlevel.slot(C.fractal_worker_request(worker, i))
     end
-    contexts[id] = { slots = slots, serve = serve_table(fs), lane = { view = view.ring() } }
+    contexts[id] = { slots = slots, serve = serve_table(fs), lane = { view = view.ring(worker) } }
   end
   return contexts[id]
 end

@@ -8,9 +8,10 @@
 -- Buffers are views (of a request, no copy in between), strings to write, or a number of bytes to read as a string.
 -- With O_DIRECT use views: a request's data begin on a page.
 --
--- Once its caller was interrupted, all that a handler waits for ends with E.INTR, but for io.close; cleaning up that has
--- to wait belongs into a task (fractal.spawn). Where io_uring is forbidden (kernel.io_uring_disabled, seccomp) every
--- operation returns nil, E.NOSYS, timers do not run, and the log says so once; tasks, mutex, semaphore and queue work.
+-- Once its caller was interrupted, all that a handler waits for ends with E.INTR, but for io.close; what has to wait
+-- while it cleans up belongs into a task (fractal.spawn). Where io_uring is forbidden (kernel.io_uring_disabled,
+-- seccomp) every operation returns nil, E.NOSYS, timers do not run, and the log says so once; tasks, mutex, semaphore
+-- and queue work.
 --
 -- What blocks the worker, and so all its other requests: Lua's own io and os functions, FFI calls into the system, and
 -- loops. Listing a directory has no ring operation, so there is none here. socket, listen and the parsing of addresses
@@ -260,6 +261,9 @@ end
 
 --- Sleeps so many seconds. Returns true.
 io.sleep = task.sleep
+
+--- Seconds on a clock that only goes forward, to measure with.
+io.now = task.now
 
 --- Waits until a descriptor is ready: poll(2). Returns the events that are there.
 function io.poll(fd, events, timeout)

@@ -16,6 +16,13 @@ local ffi = require "ffi"
 require "fractal.cdef"
 local errno = require "fractal.errno"
 local log = require "fractal.log"
+local session = require "fractal.session"
+local view = require "fractal.view"
+
+ffi.cdef [[
+struct fractal_timespec { int64_t sec, nsec; };
+int fractal_clock_gettime(int clock, struct fractal_timespec *now) __asm__("clock_gettime");
+]]
 
 local C, running, yield = ffi.C, coroutine.running, coroutine.yield
 local MAX_TAG = 0x7fffffff
@@ -29,6 +36,15 @@ local own = setmetatable({}, { __mode = "k" }) -- coroutines that may wait
 local last_tag = 0
 
 task.waiting = waiting
+
+local CLOCK_MONOTONIC = 1
+local timespec = ffi.new("struct fractal_timespec")
+
+--- Seconds on a clock that only goes forward.
+function task.now()
+  C.fractal_clock_gettime(CLOCK_MONOTONIC, timespec)
+  return tonumber(timespec.sec) + tonumber(timespec.nsec) / 1e9
+end
 
 --- Marks the running coroutine as one that the worker resumes.
 function task.adopt()
@@ -61,6 +77,9 @@ end
 -- until then.
 function task.wait(io, anchor)
   local tag = free_tag()
+  if io.req ~= nil then
+    view.keep(io.req)
+  end
   waiting[tag], anchors[tag] = running(), anchor
   io.tag = tag
   C.fractal_io_wait(io)
@@ -71,14 +90,15 @@ function task.wait(io, anchor)
   return result
 end
 
---- The result as a handler returns it: the number, or nil and an errno.
-local function result_of(result)
-  if result < 0 then
-    return nil, -result
+--- Waits for an operation that was started with this outcome; one that could not be started is freed.
+function task.finish(io, rc, anchor)
+  if rc < 0 then
+    session.explain_no_ring(rc)
+    C.fractal_io_free(io)
+    return rc
   end
-  return result
+  return task.wait(io, anchor)
 end
-task.result_of = result_of
 
 -- tasks ---------------------------------------------------------------------------------------------------------
 
@@ -103,8 +123,7 @@ end
 --- Sleeps. Returns true, or nil and E.INTR, E.CANCELED.
 function task.sleep(seconds)
   local io = task.new("sleep")
-  C.fractal_io_sleep(io, seconds)
-  local result = task.wait(io)
+  local result = task.finish(io, C.fractal_io_sleep(io, seconds))
   if result < 0 then
     return nil, -result
   end
@@ -123,10 +142,12 @@ function timer:cancel()
 end
 
 local function timer_sleep(self, seconds)
+  if self.cancelled then
+    return false
+  end
   local io = task.new("sleep")
-  C.fractal_io_sleep(io, seconds)
   self.io = io
-  local result = task.wait(io)
+  local result = task.finish(io, C.fractal_io_sleep(io, seconds))
   self.io = nil
   return result >= 0 and not self.cancelled
 end

@@ -10,7 +10,8 @@
 --
 -- Offsets count from 0. A view is valid until its request is answered; a later use raises an error, as does one out of
 -- bounds. View objects are recycled so that none is allocated for each request: a view that a script keeps comes
--- to name a new request's bytes only after RING further ones were made by the same worker.
+-- to name a new request's bytes only after RING further ones were made by the same worker. A handler that waits keeps
+-- its views for itself.
 
 local ffi = require "ffi"
 require "fractal.cdef"
@@ -111,6 +112,10 @@ view_type = ffi.metatype("struct fractal_view", {
 
 local view = {}
 
+local function address_of(pointer)
+  return tonumber(ffi.cast("uintptr_t", pointer))
+end
+
 --- Is the value a view?
 function view.is(value)
   return ffi.istype(view_type, value)
@@ -127,17 +132,36 @@ function view.check_writable(v)
   check(v, 0, v.len)
 end
 
+local keepers = {} -- worker's address → what takes a request's views out of its ring
+
 --- A recycler of views for one worker: returns fn(req, ptr, len, writable) → view.
-function view.ring()
+function view.ring(worker)
   local ring, at = {}, 0
   for i = 0, RING - 1 do
     ring[i] = view_type()
+  end
+  keepers[address_of(worker)] = function(req)
+    -- The views of the handler that waits now are the last ones, two at most, unless it has waited before.
+    for back = 1, 2 do
+      local i = (at - back) % RING
+      if ring[i].req == req then
+        ring[i] = view_type()
+      end
+    end
   end
   return function(req, ptr, len, writable)
     local v = ring[at]
     at = (at + 1) % RING
     v.ptr, v.len, v.epoch, v.req, v.writable = ptr, len, req.epoch, req, writable
     return v
+  end
+end
+
+--- The handler of a request begins to wait: its views are not used for others.
+function view.keep(req)
+  local keep = keepers[address_of(req.worker)]
+  if keep then
+    keep(req)
   end
 end
 
