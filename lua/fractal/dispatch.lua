@@ -95,8 +95,8 @@ function dispatch.drain(fs, pointer)
   session.attach(worker)
   task.adopt()
   yield()
-  -- One loop, in which no pointer lives from one round to the next: the first round that is compiled closes it, whatever
-  -- operation that is, and handing over to another trace allocates nothing.
+  -- One loop, in which no pointer lives from one round to the next: the first round that is compiled closes it,
+  -- whatever operation that is, and handing over to another trace allocates nothing.
   while true do
     local index = C.fractal_next_slot(worker)
     if index >= 0 then
