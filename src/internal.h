@@ -70,6 +70,31 @@ struct entry {
 	bool used; /* since the last trim */
 };
 
+/*
+ * The id of the request in an entry: written by its worker, compared by any thread that has read an interrupt. Whether that
+ * sees the old id or the new one makes no difference, since none is used twice.
+ */
+static inline void entry_set_id(struct entry *e, uint64_t id)
+{
+	__atomic_store_n(&e->req.id, id, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t entry_id(const struct entry *e)
+{
+	return __atomic_load_n(&e->req.id, __ATOMIC_RELAXED);
+}
+
+/* A counter has one writer, its worker, and may be read by any thread at any time. */
+static inline void counter_set(uint64_t *counter, uint64_t value)
+{
+	__atomic_store_n(counter, value, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t counter_get(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 /* ---- workers ---- */
 
 struct io;
@@ -163,7 +188,6 @@ void uring_drain(struct fractal_worker *w);
 /* io.c */
 void io_cancel_interrupted(struct fractal_worker *w);
 void io_close_all(struct fractal_worker *w);
-void io_drain(struct fractal_worker *w);
 bool io_pending(const struct fractal_worker *w);
 void io_free_all(struct fractal_worker *w);
 
@@ -231,7 +255,6 @@ struct fractal_session {
 	int control_fd;		      /* eventfd: stops asked for */
 	int done_fd;		      /* eventfd: a worker or the unmount thread has news */
 	_Atomic bool serving;	      /* INIT is answered */
-	_Atomic bool gone;	      /* /dev/fuse told that the connection has ended */
 	_Atomic bool aborted;	      /* the connection ended by an abort */
 	_Atomic bool quit;	      /* workers: leave, whatever is open */
 	_Atomic uint64_t asked_about; /* bits of opcodes, see fractal_session_first() */

@@ -16,10 +16,12 @@ static bool mark_request(struct fractal_session *s, uint64_t id)
 
 		for (uint32_t j = 0; j < w->ring_entries + w->dev_entries; j++) {
 			struct entry *e = &w->entries[j];
+			uint64_t mark = atomic_load(&e->interrupted);
 
-			if (atomic_load(&e->state) != ENTRY_HELD || e->req.id != id)
+			if (atomic_load(&e->state) != ENTRY_HELD || entry_id(e) != id)
 				continue;
-			atomic_store(&e->interrupted, id);
+			/* Fails where the entry has a newer request by now, and that is marked. */
+			atomic_compare_exchange_strong(&e->interrupted, &mark, id);
 			atomic_store(&w->interrupts, true);
 			fractal_worker_wake(w);
 			return true;

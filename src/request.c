@@ -166,7 +166,7 @@ int request_decode(struct entry *e, const struct fractal_in_header *in, const vo
 	int rc;
 
 	clear_request(req);
-	req->id = in->unique;
+	entry_set_id(e, in->unique);
 	req->nodeid = in->nodeid;
 	req->opcode = in->opcode;
 	req->uid = in->uid;

@@ -513,11 +513,11 @@ void fractal_session_stats(const struct fractal_session *s, uint32_t opcode,
 
 		if (!st)
 			return;
-		sum->count += st->count;
-		sum->errors += st->errors;
-		sum->total_ns += st->total_ns;
-		if (st->max_ns > sum->max_ns)
-			sum->max_ns = st->max_ns;
+		sum->count += counter_get(&st->count);
+		sum->errors += counter_get(&st->errors);
+		sum->total_ns += counter_get(&st->total_ns);
+		if (counter_get(&st->max_ns) > sum->max_ns)
+			sum->max_ns = counter_get(&st->max_ns);
 	}
 }
 

@@ -159,7 +159,7 @@ static bool arrived(struct fractal_worker *w, struct entry *e)
 			session_log(w->s, FRACTAL_LOG_ERROR,
 				    "malformed %s request of %u bytes refused",
 				    fractal_op_name(in.opcode), in.len);
-		e->req.id = in.unique;
+		entry_set_id(e, in.unique);
 		send_reply(w, e, rc == -EPROTO ? -EIO : rc, 0);
 		return false;
 	}

@@ -256,7 +256,7 @@ again:
 	if (!e)
 		return NULL;
 	w->held++;
-	atomic_store_explicit(&w->current, e, memory_order_relaxed);
+	atomic_store_explicit(&w->current, e, memory_order_release);
 	if (w->s->cfg.timing) {
 		e->arrived_ns = now_ns();
 		trace_request(e);
@@ -269,20 +269,13 @@ again:
 	return &e->req;
 }
 
-int fractal_next_slot(struct fractal_worker *w)
-{
-	const struct fractal_request *req = fractal_next(w);
-
-	return req ? (int)req->slot : -1;
-}
-
 static void account_time(struct fractal_op_stats *st, const struct entry *e)
 {
 	uint64_t ns = now_ns() - e->arrived_ns;
 
-	st->total_ns += ns;
+	counter_set(&st->total_ns, st->total_ns + ns);
 	if (ns > st->max_ns)
-		st->max_ns = ns;
+		counter_set(&st->max_ns, ns);
 	trace_reply(e, ns);
 }
 
@@ -298,9 +291,9 @@ void worker_account(struct fractal_worker *w, struct entry *e)
 		e->touched = e->out_len;
 	if (e->touched > w->s->page_size)
 		w->warm = true;
-	st->count++;
+	counter_set(&st->count, st->count + 1);
 	if (e->error)
-		st->errors++;
+		counter_set(&st->errors, st->errors + 1);
 	if (w->s->cfg.timing)
 		account_time(st, e);
 }
@@ -337,7 +330,7 @@ static int follow_transport(struct fractal_worker *w)
 
 static bool over(struct fractal_worker *w)
 {
-	if (w->finished || atomic_load(&w->s->gone))
+	if (w->finished)
 		io_close_all(w);
 	return atomic_load(&w->s->quit) || (w->finished && w->held == 0 && !io_pending(w));
 }
@@ -351,8 +344,6 @@ int fractal_worker_poll(struct fractal_worker *w)
 {
 	int res;
 
-	if (!w->have_ring && has_work(w))
-		return 0;
 	if (!w->have_ring)
 		return -ENOSYS;
 	if (!ring_flush(w) && !has_work(w))
@@ -419,7 +410,6 @@ void *worker_main(void *arg)
 	}
 	if (started && s->cfg.worker_stop)
 		s->cfg.worker_stop(w, s->cfg.user);
-	io_drain(w);
 	uring_drain(w);
 	ring_teardown(w);
 	atomic_store(&w->ended, true);
