@@ -25,7 +25,7 @@
 struct server {
 	struct fractal_config config;
 	struct fractal_session *session;
-	char mountpoint[64];
+	char mountpoint[128];
 	pthread_t thread;
 	bool running;
 	int result;	   /* of fractal_session_run() */
@@ -71,7 +71,7 @@ static inline bool await_int(_Atomic int *value, int want, double seconds)
 static inline bool is_mounted(const char *mountpoint)
 {
 	FILE *table = fopen("/proc/self/mountinfo", "re");
-	char line[4096], word[80];
+	char line[4096], word[160];
 	bool found = false;
 
 	snprintf(word, sizeof(word), " %s ", mountpoint);
@@ -97,6 +97,15 @@ static inline bool have_uring(void)
 	return true;
 }
 
+/* Name of a directory of this process below TMPDIR. */
+static inline void make_template(char *path, size_t size, const char *end)
+{
+	const char *base = getenv("TMPDIR");
+
+	snprintf(path, size, "%s/fractal-c-%d.%s", base && strlen(base) < 64 ? base : "/tmp",
+		 (int)getpid(), end);
+}
+
 /* ---- the server ---- */
 
 static inline void server_log(enum fractal_log_level level, const char *text, void *user)
@@ -107,6 +116,13 @@ static inline void server_log(enum fractal_log_level level, const char *text, vo
 	pthread_mutex_lock(&v->lock);
 	have = strlen(v->log);
 	snprintf(v->log + have, sizeof(v->log) - have, "%s\n", text);
+	pthread_mutex_unlock(&v->lock);
+}
+
+static inline void server_complain(struct server *v, const char *what)
+{
+	pthread_mutex_lock(&v->lock);
+	fprintf(stderr, "%s; the log:\n%s", what, v->log);
 	pthread_mutex_unlock(&v->lock);
 }
 
@@ -133,7 +149,7 @@ static inline int server_mount(struct server *v, const struct fractal_config *co
 	v->config.log = server_log;
 	if (!v->config.ready)
 		v->config.ready = server_ready;
-	snprintf(v->mountpoint, sizeof(v->mountpoint), "/tmp/fractal-c.XXXXXX");
+	make_template(v->mountpoint, sizeof(v->mountpoint), "XXXXXX");
 	if (!mkdtemp(v->mountpoint))
 		return -errno;
 	rc = fractal_session_new(&v->session, &v->config);
@@ -165,7 +181,7 @@ static inline void server_begin(struct server *v)
 static inline int server_join(struct server *v)
 {
 	if (!CHECK(await_int(&v->state, 2, CLIENT_SECONDS))) {
-		fprintf(stderr, "  the session does not end; its log:\n%s", v->log);
+		server_complain(v, "the session does not end");
 		mount_abort(&v->session->mnt);
 		_exit(check_result());
 	}
@@ -191,7 +207,7 @@ static inline bool server_start(struct server *v, const struct fractal_config *c
 	if (atomic_load(&v->state) == 1)
 		return true;
 	if (atomic_load(&v->state) == 0) {
-		fprintf(stderr, "the session does not become ready; its log:\n%s", v->log);
+		server_complain(v, "the session does not become ready");
 		fractal_session_stop(v->session);
 		fractal_session_stop(v->session);
 	}
@@ -238,9 +254,10 @@ static inline int client_wait(struct server *v, pid_t pid, double seconds)
 
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		if (seconds_now() > end) {
-			fprintf(stderr, "a client hangs; the log of its session:\n%s", v->log);
+			server_complain(v, "a client hangs");
 			kill(pid, SIGKILL);
-			mount_abort(&v->session->mnt);
+			if (v->session)
+				mount_abort(&v->session->mnt);
 			waitpid(pid, &status, 0);
 			return -1;
 		}
@@ -302,11 +319,13 @@ static inline struct holdings count_holdings(void)
 	struct holdings h = {
 		.fds = count_entries("/proc/self/fd"),
 		.threads = count_entries("/proc/self/task"),
-		.mounts = count_lines("/proc/self/mountinfo", "/fractal-c."),
 	};
+	char mine[128];
 	FILE *f = fopen("/proc/self/statm", "re");
 	unsigned long long pages = 0;
 
+	make_template(mine, sizeof(mine), "");
+	h.mounts = count_lines("/proc/self/mountinfo", mine);
 	if (f && fscanf(f, "%llu", &pages) == 1)
 		h.mebibytes = (int)(pages * (unsigned long long)sysconf(_SC_PAGESIZE) >> 20);
 	if (f)

@@ -145,7 +145,7 @@ static int serve_without_io_uring(void)
 
 static void classic_where_io_uring_is_forbidden(void)
 {
-	struct server none = { .log = "" };
+	struct server none = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	pid_t pid;
 
 	fflush(stdout);
