@@ -20,7 +20,7 @@ struct host_word {
 };
 
 /* Runs the script once, in the first Lua state, and takes its filesystem table. < 0 with the reason logged. */
-int host_load(struct host **host, const char *script, struct log_sink sink);
+int host_load(struct host **out, const char *script, struct log_sink sink);
 
 /*
  * What the script set in its table, as -o words to be applied before the command line's: fsname=, state=, workers=,

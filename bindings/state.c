@@ -357,6 +357,7 @@ int state_call_waiting(struct state *state, const char *name, int nargs,
 		if (!rc && resume_done(&lane) < 0)
 			rc = -EINVAL;
 	}
+	lane_close(&lane);
 	if (outcome == FAILED)
 		log_error(state, L);
 	if (!rc && lua_status(co) != 0)

@@ -101,7 +101,7 @@ static int fs_write(struct fractal_request *req, void *user)
 	struct file *f = by_ino(req->nodeid);
 	uint64_t at = req->arg->write.offset, end = at + req->data_len;
 
-	if (end > MAX_SIZE)
+	if (!f || end > MAX_SIZE)
 		return -EFBIG;
 	memcpy(f->data + at, req->data, req->data_len);
 	f->size = end > f->size ? end : f->size;
