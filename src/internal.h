@@ -188,6 +188,7 @@ void uring_drain(struct fractal_worker *w);
 /* io.c */
 void io_cancel_interrupted(struct fractal_worker *w);
 void io_close_all(struct fractal_worker *w);
+void io_drain(struct fractal_worker *w);
 bool io_pending(const struct fractal_worker *w);
 void io_free_all(struct fractal_worker *w);
 
@@ -255,6 +256,7 @@ struct fractal_session {
 	int control_fd;		      /* eventfd: stops asked for */
 	int done_fd;		      /* eventfd: a worker or the unmount thread has news */
 	_Atomic bool serving;	      /* INIT is answered */
+	_Atomic bool gone;	      /* /dev/fuse told that the connection has ended */
 	_Atomic bool aborted;	      /* the connection ended by an abort */
 	_Atomic bool quit;	      /* workers: leave, whatever is open */
 	_Atomic uint64_t asked_about; /* bits of opcodes, see fractal_session_first() */

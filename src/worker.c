@@ -269,6 +269,13 @@ again:
 	return &e->req;
 }
 
+int fractal_next_slot(struct fractal_worker *w)
+{
+	const struct fractal_request *req = fractal_next(w);
+
+	return req ? (int)req->slot : -1;
+}
+
 static void account_time(struct fractal_op_stats *st, const struct entry *e)
 {
 	uint64_t ns = now_ns() - e->arrived_ns;
@@ -330,7 +337,7 @@ static int follow_transport(struct fractal_worker *w)
 
 static bool over(struct fractal_worker *w)
 {
-	if (w->finished)
+	if (w->finished || atomic_load(&w->s->gone))
 		io_close_all(w);
 	return atomic_load(&w->s->quit) || (w->finished && w->held == 0 && !io_pending(w));
 }
@@ -344,6 +351,8 @@ int fractal_worker_poll(struct fractal_worker *w)
 {
 	int res;
 
+	if (!w->have_ring && has_work(w))
+		return 0;
 	if (!w->have_ring)
 		return -ENOSYS;
 	if (!ring_flush(w) && !has_work(w))
@@ -410,6 +419,7 @@ void *worker_main(void *arg)
 	}
 	if (started && s->cfg.worker_stop)
 		s->cfg.worker_stop(w, s->cfg.user);
+	io_drain(w);
 	uring_drain(w);
 	ring_teardown(w);
 	atomic_store(&w->ended, true);
