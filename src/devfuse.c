@@ -58,12 +58,11 @@ static void answer_at_once(int fd, uint64_t unique, int error)
 static uint32_t in_struct_size(const struct fractal_session *s, uint32_t opcode, uint32_t rest)
 {
 	const struct op_info *op = op_lookup(opcode);
+	uint32_t size = op ? op->in_size : 0;
 
-	if (!op)
-		return 0;
 	if (opcode == FRACTAL_OP_SETXATTR && !s->setxattr_ext)
-		return 8;
-	return op->in_size < rest ? op->in_size : rest;
+		size = 8;
+	return size < rest ? size : rest;
 }
 
 /*
