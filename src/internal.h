@@ -184,6 +184,7 @@ struct entry *ring_next(struct fractal_worker *w, int *res);
 /* uring.c */
 int uring_register(struct fractal_worker *w);
 void uring_drain(struct fractal_worker *w);
+int uring_decode(struct entry *e, struct fractal_in_header *in);
 
 /* io.c */
 void io_cancel_interrupted(struct fractal_worker *w);

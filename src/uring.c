@@ -139,21 +139,28 @@ static void send_reply(struct fractal_worker *w, struct entry *e, int error, uin
 	queue_command(w, e, FRACTAL_URING_CMD_COMMIT_AND_FETCH);
 }
 
+/* Decodes what was copied into an entry; @in: its header. 0, -ENOSYS or -EPROTO. */
+int uring_decode(struct entry *e, struct fractal_in_header *in)
+{
+	const struct fractal_uring_req_header *hdr = &e->area->hdr;
+	uint32_t payload = hdr->ring_ent_in_out.payload_sz, body;
+
+	memcpy(in, hdr->in_out, sizeof(*in));
+	body = in->len - (uint32_t)sizeof(*in);
+	if (in->len < sizeof(*in) || payload > body || payload > e->iov[1].iov_len)
+		return -EPROTO;
+	if (payload > e->touched)
+		e->touched = payload;
+	return request_decode(e, in, hdr->op_in, body - payload, e->payload, payload);
+}
+
 /* A request has been copied in. True when it is to be served; a malformed one is answered here. */
 static bool arrived(struct fractal_worker *w, struct entry *e)
 {
-	struct fractal_uring_req_header *hdr = &e->area->hdr;
 	struct fractal_in_header in;
-	uint32_t payload = hdr->ring_ent_in_out.payload_sz, body;
-	int rc = -EPROTO;
+	int rc = uring_decode(e, &in);
 
-	memcpy(&in, hdr->in_out, sizeof(in));
-	e->commit_id = hdr->ring_ent_in_out.commit_id;
-	if (payload > e->touched)
-		e->touched = payload;
-	body = in.len - (uint32_t)sizeof(in);
-	if (in.len >= sizeof(in) && payload <= w->s->payload_cap && payload <= body)
-		rc = request_decode(e, &in, hdr->op_in, body - payload, e->payload, payload);
+	e->commit_id = e->area->hdr.ring_ent_in_out.commit_id;
 	if (rc) {
 		if (rc == -EPROTO)
 			session_log(w->s, FRACTAL_LOG_ERROR,
