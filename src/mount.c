@@ -35,7 +35,8 @@ enum {
 	NO_ANSWER = 255,       /* of the probe */
 };
 
-static void say(struct log_sink sink, enum fractal_log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void
+say(struct log_sink sink, enum fractal_log_level level, const char *fmt, va_list ap)
 {
 	char text[PATH_MAX + 512];
 
