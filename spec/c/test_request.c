@@ -363,7 +363,13 @@ static void setxattr_has_a_short_form(void)
 		CHECK_INT(req->data_len, 5);
 		CHECK_BYTES(req->data, "value", 5);
 		fractal_reply(req, 0);
+		CHECK_INT(offline_error(), 0);
 	}
+	/* A message that ends inside the structure. */
+	q.arg_len = 6;
+	q.payload_len = 0;
+	CHECK(!offline_ask(&q));
+	CHECK_INT(offline_error(), -EIO);
 	offline_stop();
 }
 
