@@ -240,7 +240,7 @@ int host_check(struct host *host, FILE *out)
 /* ---- hooks ---- */
 
 /* Runs fs.init(conn) in a state, on a worker's thread. */
-static int init_state(struct state *state, struct fractal_session *session,
+static int init_state(struct host *host, struct state *state, struct fractal_session *session,
 		      struct fractal_conn *conn)
 {
 	int rc;
@@ -248,7 +248,8 @@ static int init_state(struct state *state, struct fractal_session *session,
 	state_enter(state);
 	lua_pushlightuserdata(state->L, session);
 	lua_pushlightuserdata(state->L, conn);
-	rc = state_call_waiting(state, "init", 2, fractal_worker_current());
+	lua_pushboolean(state->L, host->per_worker);
+	rc = state_call_waiting(state, "init", 3, fractal_worker_current());
 	if (!rc) {
 		rc = lua_isnumber(state->L, -1) ? -(int)lua_tointeger(state->L, -1) : 0;
 		lua_pop(state->L, 1);
@@ -266,7 +267,7 @@ static int hook_init(struct fractal_session *session, struct fractal_conn *conn,
 	if (!host->slots)
 		return -ENOMEM;
 	host->first.shared = !host->per_worker && workers > 1;
-	rc = init_state(&host->first, session, conn);
+	rc = init_state(host, &host->first, session, conn);
 	host->initialised = !rc;
 	return rc;
 }
@@ -280,7 +281,7 @@ static int open_state(struct host *host, struct lane_slot *slot, struct fractal_
 
 	for (size_t i = 0; !rc && i < host->ngiven; i++)
 		rc = give_option(&slot->own, &host->given[i]);
-	return rc ? rc : init_state(&slot->own, session, &conn);
+	return rc ? rc : init_state(host, &slot->own, session, &conn);
 }
 
 static int hook_worker_start(struct fractal_worker *worker, void *user)
@@ -326,11 +327,27 @@ static int hook_serve(struct fractal_worker *worker, void *user)
 	return lane_run(fractal_worker_user(worker));
 }
 
+/* Runs fs.prepare(): what the script has to do before anything is mounted. */
+static int prepare_script(struct host *host)
+{
+	lua_State *L = host->first.L;
+	int rc = state_call(&host->first, "prepare", 0, 1);
+
+	if (rc)
+		return rc;
+	if (!lua_isnil(L, -1)) {
+		log_text(host, lua_tostring(L, -1));
+		rc = -EINVAL;
+	}
+	lua_pop(L, 1);
+	return rc;
+}
+
 int host_prepare(struct host *host, struct fractal_config *config)
 {
 	lua_State *L = host->first.L;
 
-	if (state_call(&host->first, "capabilities", 0, 1))
+	if (prepare_script(host) || state_call(&host->first, "capabilities", 0, 1))
 		return -EINVAL;
 	for (size_t i = 1; i <= lua_objlen(L, -1); i++) {
 		lua_rawgeti(L, -1, (int)i);

@@ -1,35 +1,24 @@
--- The smallest filesystem: a directory with one file in it, read only.
+-- The smallest filesystem: one file, read only.
 --
 --   fractal-lua examples/hello.lua /mnt &
 --   cat /mnt/hello
 
 local fractal = require "fractal"
-local E = fractal.errno
-
-local ROOT, FILE = 1, 2 -- inode numbers; the root's is always 1
-local DIRECTORY, REGULAR = tonumber("040755", 8), tonumber("100444", 8)
 local TEXT = "Hello, world!\n"
+local fs = fractal.pathfs { name = "hello" }
 
-local fs = fractal.lowlevel { name = "hello" }
-
-function fs.lookup(req, parent, name, entry)
-  if name ~= "hello" then return nil, E.NOENT end
-  entry.ino = FILE
-  return fs.getattr(req, FILE, entry.attr)
+function fs.getattr(path)
+  if path == "/" then return { type = "dir", mode = "0755" } end
+  if path == "/hello" then return { type = "file", mode = "0444", size = #TEXT } end
+  return nil, fractal.errno.NOENT
 end
 
-function fs.getattr(req, ino, attr)
-  attr.ino = ino
-  attr.mode = ino == ROOT and DIRECTORY or REGULAR
-  attr.size = ino == FILE and #TEXT or 0
+function fs.readdir(path)
+  return { "hello" }
 end
 
-function fs.readdir(req, ino, dir, offset)
-  if offset == 0 then dir:add("hello", FILE, REGULAR, 1) end -- the last argument: the offset behind this entry
-end
-
-function fs.read(req, ino, buf, offset)
-  return buf:put(TEXT:sub(offset + 1, offset + #buf))
+function fs.read(path, buf, offset)
+  return TEXT:sub(offset + 1, offset + #buf)
 end
 
 return fs

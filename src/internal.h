@@ -282,6 +282,7 @@ struct fractal_session {
 	struct backing *backing;
 
 	struct fractal_inodes *inode_tables;
+	struct fractal_paths *paths;
 	_Atomic int early_count;
 	struct {
 		uint64_t id;

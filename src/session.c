@@ -237,6 +237,7 @@ void fractal_session_free(struct fractal_session *s)
 	for (uint32_t i = 0; i < s->nworkers && s->workers; i++)
 		worker_destroy(&s->workers[i]);
 	inodes_free_all(s);
+	fractal_paths_free(s->paths);
 	mount_release(&s->mnt);
 	if (s->control_fd >= 0)
 		close(s->control_fd);

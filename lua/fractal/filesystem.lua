@@ -1,4 +1,7 @@
 --- A filesystem table: its settings, checked, and its handlers.
+--
+-- There are kinds of filesystems, which differ in their handlers: a kind knows its handlers' names and turns them into
+-- low-level ones, which are what the dispatch calls.
 
 local caps = require "fractal.caps"
 local ops = require "fractal.ops"
@@ -35,7 +38,7 @@ end
 local defaults = { attr_ttl = 1, entry_ttl = 1, negative_ttl = 0 }
 
 --- Edit distance of two words (insert, delete, replace, each 1).
-local function distance(a, b)
+function filesystem.distance(a, b)
   local row = {}
   for j = 0, #b do
     row[j] = j
@@ -51,6 +54,8 @@ local function distance(a, b)
   return row[#b]
 end
 
+local distance = filesystem.distance
+
 --- The key of `known` most like `word`, or nil when none is near.
 function filesystem.nearest(word, known)
   local best, best_distance = nil, math.max(2, math.floor(#word / 3)) + 1
@@ -63,37 +68,51 @@ function filesystem.nearest(word, known)
   return best
 end
 
-local function did_you_mean(word, known)
-  local near = filesystem.nearest(word, known)
+--- "; did you mean 'x'?" where a key of `known` is near, else "".
+function filesystem.did_you_mean(word, known)
+  local near = filesystem.nearest(tostring(word), known)
   return near and ("; did you mean '%s'?"):format(near) or ""
 end
+local did_you_mean = filesystem.did_you_mean
 
-local function check_settings(given, level)
+local function check_settings(given, kind, level)
   for key, value in pairs(given) do
-    local rule = settings[key]
+    local rule = settings[key] or kind.settings[key]
     if not rule then
-      error(("unknown setting '%s'%s"):format(tostring(key), did_you_mean(tostring(key), settings)), level + 1)
+      error(("unknown setting '%s'%s"):format(tostring(key), did_you_mean(key, settings)), level + 1)
     elseif type(value) ~= rule[1] then
       error(("setting '%s' is a %s, not a %s"):format(key, rule[1], type(value)), level + 1)
     end
   end
 end
 
-local handler_names = { init = true, destroy = true, flock = true, reload = true }
+local lowlevel_names = { prepare = true, init = true, destroy = true, flock = true, reload = true }
 for _, row in ipairs(ops) do
-  handler_names[row.name] = true
+  lowlevel_names[row.name] = true
 end
 for _, name in ipairs { "batch_forget", "rename2", "setlkw", "copy_file_range_64", "interrupt", "notify_reply" } do
-  handler_names[name] = nil
+  lowlevel_names[name] = nil
 end
-filesystem.handler_names = handler_names
+
+--- The kind of fractal.lowlevel: its handlers are served as they are.
+local lowlevel_kind = {
+  handler_names = lowlevel_names, -- set of names
+  settings = {}, -- settings of this kind beside the common ones: name = { type }
+  required = { -- handlers without which nothing works: name, what fails
+    { "lookup", "nothing in the mount can be reached without it" },
+    { "getattr", "nothing in the mount can be reached without it" },
+  },
+  mount = function(_, given) return given end, -- (fs, mount options of its settings) → those to use
+  lower = function(fs) return fs end, -- (fs, its settings) → the table of low-level handlers
+}
 
 local known = setmetatable({}, { __mode = "k" }) -- fs → what it was made with
 
---- Makes a filesystem table with low-level handlers to be filled in. See README and reference for the settings.
-function filesystem.lowlevel(given)
+--- Makes a filesystem table of a kind. Constructors call it in a tail call, so that mistakes in the settings name the
+-- line of the script.
+function filesystem.new(given, kind)
   given = given or {}
-  check_settings(given, 2)
+  check_settings(given, kind, 2)
   local all = {}
   for key, value in pairs(defaults) do
     all[key] = value
@@ -102,8 +121,25 @@ function filesystem.lowlevel(given)
     all[key] = value
   end
   local fs = { options = {} }
-  known[fs] = { settings = all, help = given.options or {} }
+  known[fs] = { settings = all, help = given.options or {}, kind = kind }
   return fs
+end
+
+--- Makes a filesystem table with low-level handlers to be filled in. See README and reference for the settings.
+function filesystem.lowlevel(given)
+  return filesystem.new(given, lowlevel_kind)
+end
+
+--- The kind a filesystem is of.
+function filesystem.kind(fs)
+  return known[fs].kind
+end
+
+--- The filesystem's low-level handlers. Made at the first call: the script has filled its table in by then.
+function filesystem.lowered(fs)
+  local entry = known[fs]
+  entry.low = entry.low or entry.kind.lower(fs, entry.settings)
+  return entry.low
 end
 
 --- Is the value a filesystem table?
@@ -119,12 +155,12 @@ function filesystem.words(fs)
     words[#words + 1] = type(value) ~= "boolean" and tostring(value) or false
   end
   for key, value in pairs(known[fs].settings) do
-    local word = settings[key][2]
+    local word = settings[key] and settings[key][2]
     if word then
       add(word, value)
     end
   end
-  for key, value in pairs(known[fs].settings.mount or {}) do
+  for key, value in pairs(known[fs].kind.mount(fs, known[fs].settings.mount or {})) do
     add(key, value)
   end
   return words
@@ -148,6 +184,7 @@ end
 --- Capability bits that the handlers ask for by being there.
 function filesystem.capabilities(fs)
   local names, bits = {}, {}
+  fs = filesystem.lowered(fs)
   names.posix_locks = fs.setlk ~= nil
   names.flock_locks = fs.flock ~= nil
   names.readdirplus = fs.readdirplus ~= nil
@@ -162,7 +199,7 @@ end
 
 --- Names of functions in the table that are no handlers, each with a guess.
 function filesystem.misspelt(fs)
-  local list = {}
+  local list, handler_names = {}, known[fs].kind.handler_names
   for name, value in pairs(fs) do
     if type(value) == "function" and not handler_names[name] then
       local near = filesystem.nearest(tostring(name), handler_names)

@@ -12,6 +12,7 @@ local filesystem = require "fractal.filesystem"
 local io = require "fractal.io"
 local log = require "fractal.log"
 local notify = require "fractal.notify"
+local pathfs = require "fractal.pathfs"
 local session = require "fractal.session"
 local task = require "fractal.task"
 local types = require "fractal.types"
@@ -25,6 +26,9 @@ local fractal = {
   conn = session.conn,
   S_IF = types.S_IF,
   lowlevel = filesystem.lowlevel,
+  pathfs = pathfs.new,
+  request = pathfs.request,
+  invalidate = pathfs.invalidate,
 
   io = io,
   spawn = task.spawn,

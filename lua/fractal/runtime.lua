@@ -58,15 +58,29 @@ function runtime.capabilities()
   return filesystem.capabilities(fs)
 end
 
---- Calls fs.init(conn), which may wait. Returns nothing, or the errno it failed with.
-function runtime.init(pointer, conn)
+--- Calls fs.prepare(), before anything is mounted: options are known, nothing may wait. Returns nil, or why there is to
+-- be no mount.
+function runtime.prepare()
+  if fs.prepare then
+    local result, err = fs.prepare()
+    if result == nil and err ~= nil then
+      return errno.check(err) and "prepare returned " .. errno.strerror(err) or tostring(err)
+    end
+  end
+end
+
+--- Calls fs.init(conn), which may wait. Returns nothing, or the errno it failed with. `per_worker`: is this one of
+-- several states that share nothing?
+function runtime.init(pointer, conn, per_worker)
+  session.per_worker = per_worker
   task.adopt()
   log.attach(pointer)
   for _, text in ipairs(filesystem.misspelt(fs)) do
     log.warn("%s", text)
   end
-  if fs.init then
-    local result, err = fs.init(require("fractal.conn").wrap(conn))
+  local low = filesystem.lowered(fs)
+  if low.init then
+    local result, err = low.init(require("fractal.conn").wrap(conn))
     if result == nil and err ~= nil then
       log.error("init returned %s: not mounted", errno.check(err) and errno.strerror(err) or tostring(err))
       return errno.check(err) and err or errno.E.IO
@@ -88,9 +102,9 @@ end
 
 --- Lists the handlers. Returns the text, and whether something is wrong.
 function runtime.check()
-  local lines, names = {}, {}
+  local lines, names, kind = {}, {}, filesystem.kind(fs)
   for name, value in pairs(fs) do
-    if type(value) == "function" and filesystem.handler_names[name] then
+    if type(value) == "function" and kind.handler_names[name] then
       names[#names + 1] = name
     end
   end
@@ -100,10 +114,10 @@ function runtime.check()
   for _, text in ipairs(wrong) do
     lines[#lines + 1] = text
   end
-  for _, name in ipairs { "lookup", "getattr" } do
-    if not fs[name] then
-      wrong[#wrong + 1] = name
-      lines[#lines + 1] = ("no %s: nothing in the mount can be reached without it"):format(name)
+  for _, row in ipairs(kind.required) do
+    if not fs[row[1]] then
+      wrong[#wrong + 1] = row[1]
+      lines[#lines + 1] = ("no %s: %s"):format(row[1], row[2])
     end
   end
   return table.concat(lines, "\n") .. "\n", #wrong > 0
@@ -116,7 +130,7 @@ end
 
 --- The drain loop of one worker; see fractal.dispatch.
 function runtime.drain(worker)
-  return require("fractal.dispatch").drain(fs, worker)
+  return require("fractal.dispatch").drain(filesystem.lowered(fs), worker)
 end
 
 return runtime
