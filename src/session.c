@@ -262,8 +262,15 @@ int fractal_session_mount(struct fractal_session *s, const char *mountpoint)
 		.max_read = s->payload_cap,
 		.sink = s->sink,
 	};
-	int rc = mount_clear_dead(mountpoint, s->sink);
+	int rc;
 
+	if (s->mnt.mountpoint) {
+		session_log(s, FRACTAL_LOG_ERROR,
+			    "this session is mounted already, on %s: make another one for %s",
+			    s->mnt.mountpoint, mountpoint);
+		return -EBUSY;
+	}
+	rc = mount_clear_dead(mountpoint, s->sink);
 	return rc < 0 ? rc : mount_attach(&s->mnt, &r);
 }
 
