@@ -221,13 +221,13 @@ static inline void fuzz_by_blocks(const struct fuzz_control *c, const uint8_t *m
 	memcpy(&in, message, sizeof(in));
 	op = op_lookup(in.opcode);
 	op_in = op && op->in_size < rest ? op->in_size : op ? rest : 0;
-	blocks[0] = malloc(op_in);
-	blocks[1] = malloc(rest - op_in);
-	if (op_in)
-		memcpy(blocks[0], message + sizeof(in), op_in);
-	if (rest > op_in)
-		memcpy(blocks[1], message + sizeof(in) + op_in, rest - op_in);
-	if (request_decode(e, &in, blocks[0], op_in, blocks[1], rest - op_in) == 0) {
+	/* Each ends where its block ends; the byte in front makes a block of nothing possible. */
+	blocks[0] = malloc(op_in + 1);
+	blocks[1] = malloc(rest - op_in + 1);
+	EXPECT(blocks[0] && blocks[1]);
+	memcpy(blocks[0] + 1, message + sizeof(in), op_in);
+	memcpy(blocks[1] + 1, message + sizeof(in) + op_in, rest - op_in);
+	if (request_decode(e, &in, blocks[0] + 1, op_in, blocks[1] + 1, rest - op_in) == 0) {
 		fuzz_hold(e);
 		fuzz_serve(&e->req, c, message + sizeof(in), rest);
 	}
