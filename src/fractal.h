@@ -184,6 +184,9 @@ struct fractal_conn {
 	uint32_t time_gran;	       /* nanoseconds */
 	uint32_t max_stack_depth;      /* kernel passthrough: filesystems that may be stacked */
 	uint32_t request_timeout;      /* seconds, 0: none */
+	double entry_ttl;	       /* defaults of replies, in seconds: see fractal_config */
+	double attr_ttl;
+	double negative_ttl;
 };
 
 enum fractal_transport {
@@ -359,11 +362,17 @@ FRACTAL_API struct fractal_inodes *fractal_session_inodes(struct fractal_session
 /** Finds the node of key (@a, @b), or makes it with @value, and counts one lookup. 0 or -ENOMEM. */
 FRACTAL_API int fractal_inodes_ref(struct fractal_inodes *table, uint64_t a, uint64_t b,
 				   int64_t value, struct fractal_inode_ref *ref);
-/** The value of a node that the kernel knows, or -1. Takes no lock. */
+/** The value of a node that the kernel knows, or -1 for an unknown id. Takes no lock. */
 FRACTAL_API int64_t fractal_inodes_value(const struct fractal_inodes *table, uint64_t id);
 /** The kernel forgets @nlookup lookups. 1 when the node is gone, with its value in *value; 0; -ENOENT for an unknown id. */
 FRACTAL_API int fractal_inodes_forget(struct fractal_inodes *table, uint64_t id, uint64_t nlookup,
 				      int64_t *value);
+/**
+ * Ids of up to @max nodes into @ids, from *@cursor (0 at first) on, which moves; begins anew behind the last. Returns how many.
+ * Other threads may add and forget nodes meanwhile.
+ */
+FRACTAL_API uint32_t fractal_inodes_list(struct fractal_inodes *table, uint64_t *cursor,
+					 uint64_t *ids, uint32_t max);
 /** How many nodes there are. */
 FRACTAL_API uint64_t fractal_inodes_count(struct fractal_inodes *table);
 
@@ -459,6 +468,8 @@ FRACTAL_API void fractal_session_stats(const struct fractal_session *session, ui
 FRACTAL_API const struct fractal_conn *fractal_session_conn(const struct fractal_session *session);
 /** The transport that runs: URING or DEV; AUTO before INIT. */
 FRACTAL_API enum fractal_transport fractal_session_transport(const struct fractal_session *session);
+/** The mount's device number, major << 20 | minor, as in mountinfo; 0: not known. */
+FRACTAL_API uint32_t fractal_session_device(const struct fractal_session *session);
 /** One sentence on why this transport runs. */
 FRACTAL_API const char *fractal_session_transport_reason(const struct fractal_session *session);
 /** True the first time it is asked about this opcode: for what is to be said once in a session. Any thread. */

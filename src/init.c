@@ -74,6 +74,9 @@ void init_negotiate(struct fractal_session *s)
 	c->time_gran = s->cfg.time_gran;
 	c->max_stack_depth = s->cfg.max_stack_depth;
 	c->request_timeout = s->cfg.request_timeout;
+	c->entry_ttl = s->cfg.entry_ttl;
+	c->attr_ttl = s->cfg.attr_ttl;
+	c->negative_ttl = s->cfg.negative_ttl;
 }
 
 /* Keeps what a hook changed within what the rings and the kernel can do. */
@@ -103,6 +106,7 @@ int init_reply(struct fractal_session *s, bool over_uring)
 	int rc;
 
 	clamp_conn(s);
+	session_set_ttls(s, c->entry_ttl, c->attr_ttl, c->negative_ttl);
 	rc = caps_settle(s);
 	if (rc)
 		return rc;

@@ -20,7 +20,7 @@
 struct node {
 	uint64_t a, b; /* the key */
 	uint64_t nlookup;
-	int64_t value;
+	_Atomic int64_t value; /* -1 while the slot is free; read without the lock */
 	uint32_t generation;
 	uint32_t next; /* slot + 1 in the shard's chain or in the free list */
 };
@@ -77,6 +77,15 @@ static struct shard *shard_of(struct fractal_inodes *t, uint64_t hash)
 	return &t->shards[hash % SHARDS];
 }
 
+static struct node *make_chunk(void)
+{
+	struct node *chunk = calloc(CHUNK, sizeof(*chunk));
+
+	for (uint32_t i = 0; chunk && i < CHUNK; i++)
+		atomic_init(&chunk[i].value, -1);
+	return chunk;
+}
+
 /* A free slot, or -1 when memory is out. */
 static int64_t take_slot(struct fractal_inodes *t)
 {
@@ -90,7 +99,7 @@ static int64_t take_slot(struct fractal_inodes *t)
 		uint32_t chunk = t->nslots / CHUNK;
 
 		if (t->nslots % CHUNK == 0)
-			atomic_store(&t->chunks[chunk], calloc(CHUNK, sizeof(struct node)));
+			atomic_store(&t->chunks[chunk], make_chunk());
 		if (atomic_load(&t->chunks[chunk]))
 			slot = t->nslots++;
 	}
@@ -155,11 +164,12 @@ static struct node *find(struct fractal_inodes *t, struct shard *sh, uint64_t ha
 	return NULL;
 }
 
-static struct node *insert(struct fractal_inodes *t, struct shard *sh, uint64_t hash,
-			   const struct node *like, uint64_t *out)
+/* A new node, without lookups and value so far. NULL: out of memory. */
+static struct node *insert(struct fractal_inodes *t, struct shard *sh, uint64_t hash, uint64_t a,
+			   uint64_t b, uint64_t *out)
 {
 	int64_t slot;
-	uint32_t *bucket, generation;
+	uint32_t *bucket;
 	struct node *n;
 
 	grow(t, sh);
@@ -168,9 +178,9 @@ static struct node *insert(struct fractal_inodes *t, struct shard *sh, uint64_t 
 		return NULL;
 	n = node_at(t, (uint64_t)slot);
 	bucket = bucket_of(sh, hash);
-	generation = n->generation;
-	*n = *like;
-	n->generation = generation;
+	n->a = a;
+	n->b = b;
+	n->nlookup = 0;
 	n->next = *bucket;
 	*bucket = (uint32_t)slot + 1;
 	sh->count++;
@@ -188,13 +198,16 @@ int fractal_inodes_ref(struct fractal_inodes *t, uint64_t a, uint64_t b, int64_t
 	pthread_mutex_lock(&sh->lock);
 	n = find(t, sh, hash, a, b, &slot);
 	ref->fresh = !n;
-	if (!n)
-		n = insert(t, sh, hash, &(struct node){ .a = a, .b = b, .value = value }, &slot);
+	if (!n) {
+		n = insert(t, sh, hash, a, b, &slot);
+		if (n)
+			atomic_store(&n->value, value);
+	}
 	if (n) {
 		n->nlookup++;
 		ref->id = id_of(slot);
 		ref->generation = n->generation;
-		ref->value = n->value;
+		ref->value = atomic_load(&n->value);
 	}
 	pthread_mutex_unlock(&sh->lock);
 	return n ? 0 : -ENOMEM;
@@ -202,9 +215,9 @@ int fractal_inodes_ref(struct fractal_inodes *t, uint64_t a, uint64_t b, int64_t
 
 int64_t fractal_inodes_value(const struct fractal_inodes *t, uint64_t id)
 {
-	const struct node *n = node_by_id(t, id);
+	struct node *n = node_by_id(t, id);
 
-	return n ? n->value : -1;
+	return n ? atomic_load_explicit(&n->value, memory_order_acquire) : -1;
 }
 
 /* Takes a node whose last lookup is gone out of its chain. */
@@ -236,9 +249,11 @@ int fractal_inodes_forget(struct fractal_inodes *t, uint64_t id, uint64_t nlooku
 	}
 	n->nlookup -= nlookup < n->nlookup ? nlookup : n->nlookup;
 	gone = n->nlookup == 0;
-	*value = n->value;
-	if (gone)
+	*value = atomic_load(&n->value);
+	if (gone) {
 		unlink_node(t, sh, hash, id - FRACTAL_ROOT_ID);
+		atomic_store(&n->value, -1);
+	}
 	pthread_mutex_unlock(&sh->lock);
 	if (!gone)
 		return 0;
@@ -260,6 +275,23 @@ uint64_t fractal_inodes_count(struct fractal_inodes *t)
 	return n;
 }
 
+uint32_t fractal_inodes_list(struct fractal_inodes *t, uint64_t *cursor, uint64_t *ids, uint32_t max)
+{
+	uint64_t slot = *cursor;
+	uint32_t nslots, n = 0;
+
+	pthread_mutex_lock(&t->slots_lock);
+	nslots = t->nslots;
+	pthread_mutex_unlock(&t->slots_lock);
+	for (uint32_t i = 0; i < nslots && n < max; i++, slot++) {
+		slot = slot < nslots ? slot : 0;
+		if (atomic_load(&node_at(t, slot)->value) != -1)
+			ids[n++] = id_of(slot);
+	}
+	*cursor = slot;
+	return n;
+}
+
 static struct fractal_inodes *make_table(const char *name, bool values_are_fds)
 {
 	struct fractal_inodes *t = calloc(1, sizeof(*t));
@@ -267,6 +299,10 @@ static struct fractal_inodes *make_table(const char *name, bool values_are_fds)
 	if (!t)
 		return NULL;
 	t->name = strdup(name);
+	if (!t->name) {
+		free(t);
+		return NULL;
+	}
 	t->values_are_fds = values_are_fds;
 	pthread_mutex_init(&t->slots_lock, NULL);
 	for (uint32_t i = 0; i < SHARDS; i++)
@@ -299,7 +335,7 @@ static void free_table(struct fractal_inodes *t)
 		struct node *n = node_at(t, i);
 
 		if (n->nlookup && t->values_are_fds)
-			close((int)n->value);
+			close((int)atomic_load(&n->value));
 	}
 	for (uint32_t i = 0; i * CHUNK < t->nslots; i++)
 		free(atomic_load(&t->chunks[i]));

@@ -127,6 +127,18 @@ static void set_ttl(double ttl, uint64_t *sec, uint32_t *nsec)
 	*nsec = ttl > 0 ? (uint32_t)((ttl - (double)*sec) * 1e9) : 0;
 }
 
+/* How long the kernel may cache what replies say, in seconds; where replies do not say it themselves. */
+void session_set_ttls(struct fractal_session *s, double entry, double attr, double negative)
+{
+	struct fractal_entry_out *e = &s->entry_default;
+	struct fractal_attr_out *a = &s->attr_default;
+
+	set_ttl(attr, &a->attr_valid, &a->attr_valid_nsec);
+	set_ttl(attr, &e->attr_valid, &e->attr_valid_nsec);
+	set_ttl(entry, &e->entry_valid, &e->entry_valid_nsec);
+	s->cfg.negative_ttl = negative;
+}
+
 /* What entry and attr replies start from. */
 static void make_defaults(struct fractal_session *s)
 {
@@ -149,9 +161,7 @@ static void make_defaults(struct fractal_session *s)
 		.blksize = s->page_size,
 	};
 	e->attr = a->attr;
-	set_ttl(s->cfg.attr_ttl, &a->attr_valid, &a->attr_valid_nsec);
-	set_ttl(s->cfg.attr_ttl, &e->attr_valid, &e->attr_valid_nsec);
-	set_ttl(s->cfg.entry_ttl, &e->entry_valid, &e->entry_valid_nsec);
+	session_set_ttls(s, s->cfg.entry_ttl, s->cfg.attr_ttl, s->cfg.negative_ttl);
 }
 
 static int make_workers(struct fractal_session *s)
@@ -537,6 +547,11 @@ const struct fractal_conn *fractal_session_conn(const struct fractal_session *s)
 enum fractal_transport fractal_session_transport(const struct fractal_session *s)
 {
 	return atomic_load(&s->transport);
+}
+
+uint32_t fractal_session_device(const struct fractal_session *s)
+{
+	return s->mnt.dev;
 }
 
 const char *fractal_session_transport_reason(const struct fractal_session *s)
