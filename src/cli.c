@@ -159,6 +159,12 @@ static int take_operands(struct cli *cli, int count, char *words[])
 	return CLI_OK;
 }
 
+/* A script may give a capability's name a meaning of its own, where that takes a value: then only it can tell. */
+static bool script_may_own(const struct option_word *word)
+{
+	return word->value && fractal_cap_by_name(word->name) >= 0;
+}
+
 /* Looks at the options that need no script, so that a wrong value is told before anything runs. */
 static int check_early(struct cli *cli)
 {
@@ -169,7 +175,8 @@ static int check_early(struct cli *cli)
 	for (size_t i = 0; i < cli->options.count; i++) {
 		const struct option_word *word = &cli->options.words[i];
 
-		if (options_set(&cli->early, word->name, word->value, why, sizeof(why)) == -EINVAL)
+		if (!script_may_own(word) &&
+		    options_set(&cli->early, word->name, word->value, why, sizeof(why)) == -EINVAL)
 			return refuse("-o %s", why);
 	}
 	return CLI_OK;
@@ -258,19 +265,23 @@ static int settle_script(struct host *host, struct options *options)
 
 int cli_settle(const struct cli *cli, struct host *host, struct options *options)
 {
-	char why[256];
+	char why[256] = "";
 	int status = settle_script(host, options);
 
 	for (size_t i = 0; !status && i < cli->options.count; i++) {
 		const struct option_word *word = &cli->options.words[i];
-		int err = options_set(options, word->name, word->value, why, sizeof(why));
+		int err = -ENOENT;
 
+		if (script_may_own(word))
+			err = host_set_option(host, word->name, word->value);
+		if (err == -ENOENT)
+			err = options_set(options, word->name, word->value, why, sizeof(why));
 		if (err == -ENOENT)
 			err = host_set_option(host, word->name, word->value);
 		if (err == -ENOENT)
 			status = refuse_unknown(word->name, host);
 		else if (err)
-			status = CLI_FAILED;
+			status = *why ? refuse("-o %s", why) : CLI_FAILED;
 	}
 	if (!status && options->state && host_set_state(host, options->state))
 		status = CLI_FAILED;
