@@ -61,6 +61,7 @@ int fchownat(int, const char *, unsigned int, unsigned int, int);
 int utimensat(int, const char *, const struct fractal_libc_timespec *, int);
 int statx(int, const char *, int, unsigned int, void *);
 int fstatvfs(int, struct fractal_libc_statvfs *);
+int fstatfs(int, long *);
 long getdents64(int, void *, size_t);
 int flock(int, int);
 int setxattr(const char *, const char *, const void *, size_t, int);

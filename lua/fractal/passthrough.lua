@@ -1,29 +1,44 @@
---- `fractal.passthrough`: mirrors a directory. An ordinary handler table: override any handler, keep the rest.
+--- `fractal.passthrough`: mirrors a directory. An ordinary handler table: override any handler, call the old one.
 --
---     local fs = require "fractal.passthrough" { options = { source = "directory to mirror" } }
+--     local fs = require "fractal.passthrough" { source = "/srv/data" }
+--     local write = fs.write
+--     function fs.write(req, ino, data, offset, fh)
+--       fractal.log.info("%d bytes for inode %d", #data, ino)
+--       return write(req, ino, data, offset, fh)
+--     end
 --     return fs
 --
--- Settings beside the usual ones: `source` (default directory), `cache` ("never": each access asks the source; "auto":
--- one second, pages dropped when a file changed; "always": the mount is the only writer), `passthrough` ("on": the
--- kernel reads and writes the source's files itself; needs root). On the command line: -o source=DIR,cache=never, …
+-- Settings beside those of fractal.lowlevel; on the command line: -o source=DIR,cache=never,passthrough=on
+--   source        the directory to mirror. It is opened before the mount, so a mount may cover its own source.
+--   cache         "never"   names and attributes are asked for at each use, contents are not cached at all
+--                 "auto"    (default) names and attributes hold for a second (-o entry_ttl=, attr_ttl=), pages until
+--                           the file is opened again or was seen to have changed
+--                 "always"  everything holds: for a source that nobody changes but through this mount
+--   passthrough   "on": the kernel reads and writes the source's files itself, without asking; needs root
 --
--- An inode is an O_PATH descriptor in a table that all states share, found by device and inode number, so hard links
--- are one inode and renames change nothing. Names are looked up one at a time without following links: nothing leads
--- out of the source.
+-- What is the source's: permissions, access control lists, extended attributes, times, flock(2), sparse files, every
+-- type of file, other filesystems mounted below it. What is the mount's own: record locks (fcntl(2)) are kept by the
+-- kernel and seen within the mount only. Links are never followed here and names are looked up one at a time, so
+-- nothing leads out of the source. As root, files are made with the owner and group of the caller; as another user,
+-- with that user's. Each inode that the kernel knows takes a file descriptor (limit: ulimit -n).
+--
+-- States are "per-worker": nothing is kept in Lua. A worker waits for disks on its ring (reads, fsync); other calls are
+-- made directly.
 
-local ffi = require "ffi"
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
-local log = require "fractal.log"
+local libc = require "fractal.libc"
+local nodes = require "fractal.passthrough.nodes"
 local source = require "fractal.passthrough.source"
 
-local C, E = ffi.C, errno.E
-local TABLE = "fractal.passthrough"
+local ROOT = 1
+local FOREVER = 86400 -- seconds
 
+--- What the kernel is told to keep. No ttl: as the settings say.
 local CACHE = {
-  never = { attr_ttl = 0, entry_ttl = 0, direct_io = true },
-  auto = { attr_ttl = 1, entry_ttl = 1 },
-  always = { attr_ttl = 86400, entry_ttl = 86400, keep_cache = true },
+  never = { ttl = 0, direct_io = true },
+  auto = {},
+  always = { ttl = FOREVER, keep_cache = true },
 }
 
 local OWN_OPTIONS = {
@@ -32,10 +47,20 @@ local OWN_OPTIONS = {
   passthrough = "on: the kernel reads and writes the files itself (root only)",
 }
 
+--- What the kernel leaves to the filesystem here, because the source does it.
+local DEFAULTS = {
+  name = "passthrough",
+  state = "per-worker",
+  atomic_o_trunc = true,
+  dont_mask = true, -- the umask does not count below a default access control list
+  handle_killpriv_v2 = true,
+  posix_acl = true,
+}
+
 local function merged(...)
   local all = {}
   for i = 1, select("#", ...) do
-    for key, value in pairs(select(i, ...) or {}) do
+    for key, value in pairs((select(i, ...)) or {}) do
       all[key] = value
     end
   end
@@ -44,107 +69,83 @@ end
 
 --- Splits what the script gave into settings of every filesystem and our own.
 local function split_settings(given)
-  local own = { source = given.source, cache = given.cache, passthrough = given.passthrough }
-  local common = merged({ name = "passthrough", state = "per-worker" }, given)
-  common.source, common.cache, common.passthrough = nil, nil, nil
+  local own, common = {}, merged(DEFAULTS, given)
+  for name in pairs(OWN_OPTIONS) do
+    own[name], common[name] = given[name], nil
+  end
   common.options = merged(OWN_OPTIONS, given.options)
   common.mount = merged({ default_permissions = true }, given.mount)
   return common, own
 end
 
---- What the handlers share: `p.inodes`, `p.cache`, `p.use_backing`, and the way from descriptors to inodes.
-local function new_context()
-  local p = {}
-  local ref = ffi.new("struct fractal_inode_ref")
-
-  --- The O_PATH descriptor of an inode.
-  function p.fd(ino)
-    return tonumber(C.fractal_inodes_value(p.inodes, ino))
+--- Runs before the mount: checks the settings and opens the source. Returns nothing, or nil and a sentence.
+local function prepare(settings, p)
+  local dir = settings "source"
+  if type(dir) ~= "string" then
+    return nil, "name the directory to mirror: -o source=DIR"
+  elseif not CACHE[settings "cache" or "auto"] then
+    return nil, ("cache=%s: choose never, auto or always"):format(tostring(settings "cache"))
+  elseif (settings "passthrough" or "off") ~= "off" and libc.C.geteuid() ~= 0 then
+    return nil, "passthrough=on needs root: leave it out, and the mount serves reads and writes itself"
   end
-
-  function p.fill_attr(attr, st)
-    attr.ino, attr.size, attr.blocks = st.ino, st.size, st.blocks
-    attr.atime_sec, attr.atime_nsec = st.sx_atime.sec, st.sx_atime.nsec
-    attr.mtime_sec, attr.mtime_nsec = st.sx_mtime.sec, st.sx_mtime.nsec
-    attr.ctime_sec, attr.ctime_nsec = st.sx_ctime.sec, st.sx_ctime.nsec
-    attr.mode, attr.nlink, attr.uid, attr.gid = st.mode, st.nlink, st.uid, st.gid
-    attr.rdev = source.device(st.rdev_major, st.rdev_minor)
-    attr.blksize = st.blksize
+  local fd, err = source.open_root(dir)
+  if not fd then
+    return nil, ("the source %s cannot be opened: %s; name a directory that is there: -o source=DIR"):format(dir,
+      errno.strerror(err))
   end
-
-  --- Makes a descriptor an inode's, or drops it where the inode is known, and counts a lookup. Returns the reference
-  -- and the
-  -- attributes, both valid until the next call; or nil and an errno.
-  function p.reference(fd)
-    local st, err = source.stat(fd)
-    local rc = 0
-    if st then
-      rc = C.fractal_inodes_ref(p.inodes, st.dev_major * 4294967296ULL + st.dev_minor, st.ino, fd, ref)
-    end
-    if not st or rc < 0 or not ref.fresh then
-      source.close(fd)
-    end
-    if not st or rc < 0 then
-      return nil, err or -rc
-    end
-    return ref, st
-  end
-
-  --- Looks a name up below a directory and fills the entry, which counts as a lookup.
-  function p.enter(parent, name, entry)
-    local fd, err = source.reference(p.fd(parent), name)
-    if not fd then
-      return nil, err
-    end
-    local node, st = p.reference(fd)
-    if not node then
-      return nil, st
-    end
-    entry.nodeid, entry.generation = node.id, node.generation
-    p.fill_attr(entry.attr, st)
-    entry.attr_ttl, entry.entry_ttl = p.cache.attr_ttl, p.cache.entry_ttl
-    return true
-  end
-
-  return p
+  p.root = fd
 end
 
---- Runs as `init`: opens the source and makes it the root inode.
-local function start(fs, p, own, conn)
-  local dir, cache = fs.options.source or own.source, fs.options.cache or own.cache or "auto"
-  if not dir then
-    log.error("name the directory to mirror: -o source=DIR")
-    return nil, E.INVAL
-  elseif not CACHE[cache] then
-    log.error("cache=%s: choose never, auto or always", tostring(cache))
-    return nil, E.INVAL
+--- What the connection is to do: chosen once, by the first state.
+local function negotiate(p, conn, root)
+  if p.use_backing and not conn:offers("passthrough") then
+    return nil, "passthrough=on needs Linux 6.9 or newer: leave it out, and the mount serves reads and writes itself"
   end
-  source.clear_umask()
-  p.cache = CACHE[cache]
-  p.use_backing = (fs.options.passthrough or own.passthrough or "off") ~= "off"
+  conn.passthrough = p.use_backing
   if p.use_backing then
-    conn.passthrough = true
+    conn.handle_killpriv_v2 = false -- nobody would tell that set-id bits end with the kernel's own writes
   end
-  local fd, err = source.open_directory(dir)
-  if not fd then
-    log.error("the source %s cannot be opened: %s", dir, errno.strerror(err))
+  conn.atomic_o_trunc = conn.atomic_o_trunc and conn.handle_killpriv_v2 -- open tells it only so
+  conn.posix_acl = conn.posix_acl and source.knows_acl(root)
+  if p.cache.ttl then
+    conn.entry_ttl, conn.attr_ttl = p.cache.ttl, p.cache.ttl
+  end
+  return true
+end
+
+--- Runs as `init`, in each state.
+local function start(settings, p, conn)
+  p.cache = CACHE[settings "cache" or "auto"]
+  p.use_backing = (settings "passthrough" or "off") ~= "off"
+  source.prepare_process()
+  local ok, err = p.open_table(p.root)
+  if not ok then
     return nil, err
   end
-  p.inodes = C.fractal_session_inodes(C.fractal_worker_session(C.fractal_worker_current()), TABLE, true)
-  local node, why = p.reference(fd)
-  if not node then
-    return nil, why
+  local root = p.fd(ROOT)
+  if p.root then
+    ok, err = negotiate(p, conn, root)
   end
+  p.quiet_close = not source.close_can_fail(root)
+  p.use_acl, p.writeback = conn.posix_acl, conn.writeback_cache
+  return ok, err
 end
 
 --- Makes the handler table.
 return function(given)
   local common, own = split_settings(given or {})
-  local fs, p = filesystem.lowlevel(common), new_context()
-  function fs.init(conn)
-    return start(fs, p, own, conn)
+  local fs, p = filesystem.lowlevel(common), {}
+  local function settings(name) -- the command line wins
+    return fs.options[name] or own[name]
   end
-  for _, part in ipairs { "names", "attributes", "files", "directories" } do
+  function fs.prepare()
+    return prepare(settings, p)
+  end
+  function fs.init(conn)
+    return start(settings, p, conn)
+  end
+  nodes.install(p)
+  for _, part in ipairs { "names", "files", "attributes", "directories" } do
     require("fractal.passthrough." .. part)(fs, p)
   end
   return fs
