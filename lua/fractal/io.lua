@@ -248,12 +248,20 @@ function io.linkat(olddirfd, old, newdirfd, new, flags, timeout)
     address(text_pointer(new)), flags or 0, timeout, { old, new }))
 end
 
+local SPLICE_F_NONBLOCK = 2
+local ENDS_A_WAIT = { [E.TIMEDOUT] = true, [E.INTR] = true, [E.CANCELED] = true }
+
 --- Moves up to n bytes between a pipe and another descriptor without copying: splice(2). An offset of nil means the
--- file's own position.
+-- file's own position. Waits for the source to be readable; a full pipe is nil, E.AGAIN: io.poll it first.
 function io.splice(from, from_offset, to, to_offset, n, flags, timeout)
+  -- A splice that waits in the kernel cannot be cancelled there, a poll can.
+  local ready, err = io.poll(from, io.POLLIN, timeout)
+  if not ready and ENDS_A_WAIT[err] then
+    return nil, err
+  end
   local op = task.new("fractal.io")
-  local rc = C.fractal_io_splice(op, from, from_offset or -1, to, to_offset or -1, n, flags or 0,
-    timeout or NO_TIMEOUT)
+  local rc = C.fractal_io_splice(op, from, from_offset or -1, to, to_offset or -1, n,
+    bit.bor(flags or 0, SPLICE_F_NONBLOCK), NO_TIMEOUT)
   return value_or_error(task.finish(op, rc))
 end
 
