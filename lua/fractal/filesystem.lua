@@ -203,7 +203,9 @@ function filesystem.misspelt(fs)
   for name, value in pairs(fs) do
     if type(value) == "function" and not handler_names[name] then
       local near = filesystem.nearest(tostring(name), handler_names)
-      if near then
+      if lowlevel_names[name] then
+        list[#list + 1] = ("'%s' is a handler of fractal.lowlevel, which this filesystem is not"):format(name)
+      elseif near then
         list[#list + 1] = ("'%s' is no handler; did you mean '%s'?"):format(tostring(name), near)
       end
     end

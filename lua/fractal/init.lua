@@ -15,6 +15,7 @@ local notify = require "fractal.notify"
 local pathfs = require "fractal.pathfs"
 local session = require "fractal.session"
 local task = require "fractal.task"
+local tree = require "fractal.tree"
 local types = require "fractal.types"
 
 local fractal = {
@@ -27,6 +28,7 @@ local fractal = {
   S_IF = types.S_IF,
   lowlevel = filesystem.lowlevel,
   pathfs = pathfs.new,
+  tree = tree,
   request = pathfs.request,
   invalidate = pathfs.invalidate,
 

@@ -42,8 +42,8 @@ local C = ffi.C
 local pathfs = {}
 
 local HANDLERS = {
-  "init", "destroy", "reload", "getattr", "readdir", "open", "read", "write", "create", "release", "truncate", "chmod",
-  "chown", "utimens", "mkdir", "rmdir", "unlink", "rename", "link", "symlink", "readlink", "mknod", "statfs", "access",
+  "prepare", "init", "destroy", "reload", "getattr", "readdir", "open", "read", "write", "create", "release", "truncate",
+  "chmod", "chown", "utimens", "mkdir", "rmdir", "unlink", "rename", "link", "symlink", "readlink", "mknod", "statfs", "access",
   "flush", "fsync", "opendir", "releasedir", "fsyncdir", "setxattr", "getxattr", "listxattr", "removexattr",
   "fallocate", "lseek", "copy_file_range", "ioctl", "poll", "getlk", "setlk", "flock", "syncfs",
 }
@@ -112,8 +112,8 @@ end
 
 local ref = ffi.new("struct fractal_path_ref")
 
---- The kernel forgets what it has cached of a path: its attributes, contents, and whether it exists. Returns true, or nil
--- and an errno (those of fractal.notify).
+--- The kernel forgets what it has cached of a path: its attributes, contents, and whether it exists. Returns true, or
+-- nil and an errno (those of fractal.notify).
 function pathfs.invalidate(path)
   if type(path) ~= "string" or path:sub(1, 1) ~= "/" then
     error(("invalidate takes a path such as \"/a/b\", not %s"):format(context.show(path)), 2)
