@@ -320,7 +320,7 @@ local function in_ops(field, ...)
 end
 in_ops("umask", "mknod", "mkdir", "create", "tmpfile")
 in_ops("flags", "open", "opendir", "create", "tmpfile", "read", "write", "readdir", "readdirplus", "release",
-  "releasedir", "rename2", "setxattr", "copy_file_range", "copy_file_range_64")
+  "releasedir", "rename2", "setxattr", "copy_file_range", "copy_file_range_64", "ioctl")
 in_ops("lock_owner", "read", "write", "flush", "release", "releasedir", "setattr")
 in_ops("read_flags", "read")
 in_ops("write_flags", "write")
