@@ -34,7 +34,11 @@ types.S_IFMT = 0xf000
 local function split_time(value)
   if type(value) == "number" then
     local sec = math.floor(value)
-    return sec, math.floor((value - sec) * 1e9 + 0.5) % 1000000000
+    local nsec = math.floor((value - sec) * 1e9 + 0.5)
+    if nsec == 1000000000 then
+      return sec + 1, 0
+    end
+    return sec, nsec
   elseif type(value) == "table" then
     return value.sec or value[1] or 0, value.nsec or value[2] or 0
   end
@@ -43,7 +47,7 @@ end
 types.split_time = split_time
 
 local function split_ttl(value)
-  if type(value) ~= "number" or value < 0 then
+  if type(value) ~= "number" or value < 0 or value ~= value then
     error(("a ttl is a number of seconds, not %s"):format(tostring(value)), 3)
   end
   if value > 4294967295 then

@@ -35,7 +35,7 @@ local function check(view, offset, n)
   if view.epoch ~= view.req.epoch then
     error("buffer used after reply", 3)
   end
-  if offset < 0 or n < 0 or offset + n > view.len then
+  if not (offset >= 0 and n >= 0 and offset + n <= view.len) then -- said so, it also holds for NaN
     error(("buffer access out of bounds: %d bytes at %d of %d"):format(n, offset, tonumber(view.len)), 3)
   end
 end
