@@ -25,6 +25,12 @@ enum {
 	BUCKETS = 256
 };
 
+/* An id that was promised and that no reply has used so far. */
+struct claim {
+	uint64_t nodeid;
+	int32_t id;
+};
+
 /* One open file that an id was given to. */
 struct backed_open {
 	struct backed_open *next;
@@ -37,7 +43,7 @@ struct backing {
 	_Atomic uint32_t count;		    /* of open files */
 	struct backed_open *opens[BUCKETS]; /* by nodeid */
 	int claimed_count, claimed_room;
-	int32_t *claimed; /* ids that fractal_backing_claim() promised and no reply has used */
+	struct claim *claimed;
 	bool told[FRACTAL_MAX_ERRNO + 1];
 };
 
@@ -102,7 +108,8 @@ static int fail(struct fractal_session *s, int error)
 	return -error;
 }
 
-int fractal_backing_open(struct fractal_session *s, int fd)
+/* Gives the kernel a file. The id, or -errno. */
+static int open_id(const struct fractal_session *s, int fd)
 {
 	struct fractal_backing_map map = { .fd = fd };
 	int id;
@@ -110,9 +117,16 @@ int fractal_backing_open(struct fractal_session *s, int fd)
 	if (!atomic_load(&s->serving))
 		return -ENOTCONN;
 	if (!(s->conn.wanted & 1ull << FRACTAL_CAP_PASSTHROUGH))
-		return fail(s, EOPNOTSUPP);
+		return -EOPNOTSUPP;
 	id = ioctl(s->mnt.fd, BACKING_OPEN, &map);
-	return id < 0 ? fail(s, errno) : id;
+	return id < 0 ? -errno : id;
+}
+
+int fractal_backing_open(struct fractal_session *s, int fd)
+{
+	int id = open_id(s, fd);
+
+	return id < 0 && id != -ENOTCONN ? fail(s, -id) : id;
 }
 
 static int close_id(struct fractal_session *s, int32_t id)
@@ -133,7 +147,7 @@ static struct backed_open **bucket(struct backing *b, uint64_t nodeid)
 static bool in_use(struct backing *b, int32_t id)
 {
 	for (int i = 0; i < b->claimed_count; i++)
-		if (b->claimed[i] == id)
+		if (b->claimed[i].id == id)
 			return true;
 	for (int i = 0; i < BUCKETS; i++)
 		for (struct backed_open *o = b->opens[i]; o; o = o->next)
@@ -146,43 +160,67 @@ static bool in_use(struct backing *b, int32_t id)
 static void unclaim(struct backing *b, int32_t id)
 {
 	for (int i = 0; i < b->claimed_count; i++)
-		if (b->claimed[i] == id) {
+		if (b->claimed[i].id == id) {
 			b->claimed[i] = b->claimed[--b->claimed_count];
 			return;
 		}
 }
 
-/* With the lock held. */
-static int claim(struct backing *b, int32_t id)
+/* With the lock held: promises an id to one more open file of the inode. @id or -ENOMEM. */
+static int claim(struct backing *b, uint64_t nodeid, int32_t id)
 {
 	if (b->claimed_count == b->claimed_room) {
 		int room = b->claimed_room ? b->claimed_room * 2 : 16;
-		int32_t *more = reallocarray(b->claimed, (size_t)room, sizeof(*more));
+		struct claim *more = reallocarray(b->claimed, (size_t)room, sizeof(*more));
 
 		if (!more)
 			return -ENOMEM;
 		b->claimed = more;
 		b->claimed_room = room;
 	}
-	b->claimed[b->claimed_count++] = id;
+	b->claimed[b->claimed_count++] = (struct claim){ nodeid, id };
 	return id;
+}
+
+/* With the lock held: the id that files of the inode are open with, or are about to be; or -ENOENT. */
+static int32_t id_of(struct backing *b, uint64_t nodeid)
+{
+	for (struct backed_open *o = *bucket(b, nodeid); o; o = o->next)
+		if (o->nodeid == nodeid)
+			return o->id;
+	for (int i = 0; i < b->claimed_count; i++)
+		if (b->claimed[i].nodeid == nodeid)
+			return b->claimed[i].id;
+	return -ENOENT;
 }
 
 int fractal_backing_claim(struct fractal_session *s, uint64_t nodeid)
 {
 	struct backing *b = s->backing;
-	struct backed_open *o;
-	int rc = -ENOENT;
+	int id;
 
-	if (!atomic_load(&b->count))
-		return rc;
 	pthread_mutex_lock(&b->lock);
-	for (o = *bucket(b, nodeid); o && o->nodeid != nodeid; o = o->next)
-		;
-	if (o)
-		rc = claim(b, o->id);
+	id = id_of(b, nodeid);
+	if (id > 0)
+		id = claim(b, nodeid, id);
 	pthread_mutex_unlock(&b->lock);
-	return rc;
+	return id;
+}
+
+int fractal_backing_share(struct fractal_session *s, uint64_t nodeid, int fd)
+{
+	struct backing *b = s->backing;
+	int id, claimed;
+
+	pthread_mutex_lock(&b->lock);
+	id = id_of(b, nodeid);
+	if (id == -ENOENT)
+		id = open_id(s, fd);
+	claimed = id > 0 ? claim(b, nodeid, id) : id;
+	if (id > 0 && claimed < 0 && !in_use(b, id))
+		close_id(s, id);
+	pthread_mutex_unlock(&b->lock);
+	return claimed < 0 && claimed != -ENOTCONN ? fail(s, -claimed) : claimed;
 }
 
 int fractal_backing_close(struct fractal_session *s, int id)

@@ -571,6 +571,12 @@ FRACTAL_API int fractal_backing_open(struct fractal_session *session, int fd);
  */
 FRACTAL_API int fractal_backing_claim(struct fractal_session *session, uint64_t nodeid);
 
+/**
+ * The same, or a new id for @fd where there is none: several threads that open an inode at the same time get one id. Errors are
+ * those of fractal_backing_open().
+ */
+FRACTAL_API int fractal_backing_share(struct fractal_session *session, uint64_t nodeid, int fd);
+
 /** Closes an id. Files that are open with it go on. -ENOENT: there is no such id. */
 FRACTAL_API int fractal_backing_close(struct fractal_session *session, int id);
 

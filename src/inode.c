@@ -275,7 +275,8 @@ uint64_t fractal_inodes_count(struct fractal_inodes *t)
 	return n;
 }
 
-uint32_t fractal_inodes_list(struct fractal_inodes *t, uint64_t *cursor, uint64_t *ids, uint32_t max)
+uint32_t fractal_inodes_list(struct fractal_inodes *t, uint64_t *cursor, uint64_t *ids,
+			     uint32_t max)
 {
 	uint64_t slot = *cursor;
 	uint32_t nslots, n = 0;

@@ -37,7 +37,7 @@ local function install_open(fs, p)
     if not fd then
       return nil, err
     end
-    local id, why = backing.open(fd)
+    local id, why = backing.open(fd, ino)
     source.close(fd)
     return id, why
   end
