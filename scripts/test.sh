@@ -80,7 +80,7 @@ fi
 # Everything the specs make lies below this directory, so that what a stage leaves behind can be found.
 TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/fractal-test.XXXXXX")
 export TMPDIR
-chmod 755 "$TMPDIR"
+chmod 1777 "$TMPDIR"
 logs=$TMPDIR/logs
 mkdir "$logs"
 
