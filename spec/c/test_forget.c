@@ -12,7 +12,7 @@
 
 /* ---- forgets: a directory where every name exists ---- */
 
-static _Atomic long references, forgets, batches;
+static _Atomic long lookups, references, forgets, batches;
 
 static int lookup_any(struct fractal_request *req, void *user)
 {
@@ -20,6 +20,7 @@ static int lookup_any(struct fractal_request *req, void *user)
 
 	if (!n)
 		return -ENOENT;
+	lookups++;
 	references++;
 	req->out->entry.nodeid = 100 + n;
 	req->out->entry.attr.mode = S_IFREG | 0644;
@@ -83,11 +84,12 @@ static void forget_all(enum fractal_transport transport, const struct fractal_ha
 	struct server v;
 	double end;
 
-	references = forgets = batches = 0;
+	lookups = references = forgets = batches = 0;
 	if (!CHECK(server_start(&v, &c, NULL)))
 		return;
 	CHECK_INT(client_run(&v, look_around), 0);
-	CHECK(references >= NAMES);
+	/* Memory pressure may have brought some references back already. */
+	CHECK(lookups >= NAMES);
 	end = seconds_now() + 20;
 	while (references != 0 && seconds_now() < end) {
 		if (!drop_caches())
