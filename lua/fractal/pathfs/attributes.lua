@@ -29,6 +29,7 @@ for _, name in ipairs {
 end
 local NUMBERS = { "size", "nlink", "uid", "gid", "rdev", "ino", "blksize", "blocks" }
 local EXPECTED = "a table with type (or S_IF bits in mode), mode and size"
+local NAME_MAX = 255 -- bytes
 local RESULTS_CHECKED = 8 -- results of getattr that are searched for unknown fields
 
 -- Octal strings are few; each is read once.
@@ -133,6 +134,7 @@ return function(low, p)
   local ref = ffi.new("struct fractal_path_ref")
   local inos = {} -- nodeid → inode number that the script gave
   p.inos = inos
+  local ghosts = {} -- nodeid → what getattr told of a directory before it was removed
 
   --- Scripts keep fields of their own in what they return; one that is a letter off is a mistake.
   local function check_fields(path, r)
@@ -224,16 +226,39 @@ return function(low, p)
     return ino
   end
 
+  --- The kernel looks every name up before it does anything else with it.
   function low.lookup(_, parent, name, entry)
-    if parent == context.ROOT and name:sub(1, #context.HIDDEN) == context.HIDDEN then
+    if #name > NAME_MAX then
+      return nil, E.NAMETOOLONG
+    elseif parent == context.ROOT and name:sub(1, #context.HIDDEN) == context.HIDDEN then
       return nil, E.NOENT
     end
     return p.enter(entry, parent, name, p.child(parent, name))
   end
 
   function low.forget(_, ino, nlookup)
-    inos[ino] = nil
+    inos[ino], ghosts[ino] = nil, nil
     p.forget(ino, nlookup)
+  end
+
+  --- A directory is about to be removed: who is in it may go on to ask for its attributes.
+  function p.remember(parent, name, path)
+    if C.fractal_paths_find(p.tree, parent, name, #name, ref) == 0 then
+      local id = tonumber(ref.id)
+      ghosts[id] = ask(path)
+    end
+  end
+
+  --- Attributes of what has no name any more, nor an open file to ask the script about.
+  local function fill_ghost(attr, ino)
+    local r = ghosts[ino]
+    if not r then
+      return nil, E.STALE
+    end
+    copy_attr(attr, r, mode_of(r))
+    attr.nlink = 0
+    set_ino(attr, ino, r)
+    return true
   end
 
   local function getattr(req, ino, attr, fh)
@@ -244,11 +269,13 @@ return function(low, p)
     elseif removed then
       value = p.handle_of(ino)
     end
+    if removed == "gone" and value == nil then
+      return fill_ghost(attr, ino)
+    end
     local r, err = fill(attr, path, value)
     if not r then
       return nil, err
-    end
-    if removed then
+    elseif removed == "hidden" then
       attr.nlink = math.max(attr.nlink - 1, 0)
     end
     set_ino(attr, ino, r)
@@ -335,6 +362,9 @@ return function(low, p)
       value = p.value(fh)
     elseif p.removed(ino) then
       value = p.handle_of(ino)
+    end
+    if value == nil and p.removed(ino) == "gone" then
+      return nil, E.STALE
     end
     local ok = true
     if set.size then

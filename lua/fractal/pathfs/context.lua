@@ -46,7 +46,8 @@ local function add_paths(p)
       error(("the path of inode %d: %s"):format(ino, errno.strerror(-rc)))
     end
     local path = ffi.string(buffer.bytes, buffer.length)
-    paths[ino], stamps[ino], removed[ino] = path, buffer.stamp, buffer.removed or nil
+    paths[ino], stamps[ino] = path, buffer.stamp
+    removed[ino] = buffer.removed and (buffer.hidden and "hidden" or "gone") or nil
     return path
   end
 
@@ -58,9 +59,19 @@ local function add_paths(p)
     return fetch(ino)
   end
 
-  --- Has the inode no name any more? Valid after p.path(ino).
+  --- Has the inode no name any more? nil, "hidden" or "gone". Valid after p.path(ino).
   function p.removed(ino)
-    return removed[ino] ~= nil
+    return removed[ino]
+  end
+
+  --- The path of an inode that has one, or nil, E.STALE: the kernel then looks the name up anew, for another file may
+  -- have it now.
+  function p.live(ino)
+    local path = p.path(ino)
+    if removed[ino] == "gone" then
+      return nil, E.STALE
+    end
+    return path
   end
 
   function p.child(parent, name)

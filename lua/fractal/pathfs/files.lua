@@ -60,8 +60,10 @@ local function add_opening(low, p)
   p.opened = opened
 
   function low.open(_, ino, open)
-    local path = p.path(ino)
-    if fs.open then
+    local path, err = p.live(ino)
+    if not path then
+      return nil, err
+    elseif fs.open then
       return opened("open", path, ino, open, fs.open(path, open.flags))
     end
     return opened("open", path, ino, open)
@@ -208,7 +210,10 @@ local function add_plain(low, p)
   for _, name in ipairs { "access", "removexattr", "syncfs" } do
     if fs[name] then
       low[name] = function(_, ino, argument)
-        local path = p.path(ino)
+        local path, err = p.live(ino)
+        if not path then
+          return nil, err
+        end
         return context.status(name, path, fs[name](path, argument))
       end
     end
@@ -216,15 +221,30 @@ local function add_plain(low, p)
 
   if fs.setxattr then
     function low.setxattr(_, ino, name, value, flags)
-      local path = p.path(ino)
+      local path, err = p.live(ino)
+      if not path then
+        return nil, err
+      end
       return context.status("setxattr", path, fs.setxattr(path, name, value, flags))
     end
   end
   if fs.getxattr then
-    function low.getxattr(_, ino, name) return fs.getxattr(p.path(ino), name) end
+    function low.getxattr(_, ino, name)
+      local path, err = p.live(ino)
+      if not path then
+        return nil, err
+      end
+      return fs.getxattr(path, name)
+    end
   end
   if fs.listxattr then
-    function low.listxattr(_, ino) return fs.listxattr(p.path(ino)) end
+    function low.listxattr(_, ino)
+      local path, err = p.live(ino)
+      if not path then
+        return nil, err
+      end
+      return fs.listxattr(path)
+    end
   end
 
   if fs.statfs then

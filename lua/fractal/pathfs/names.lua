@@ -3,7 +3,8 @@
 -- A file that is removed while it is open must go on to work. Where the script can rename, the library moves such a
 -- file out of the way, to a hidden name in the root that no listing and no lookup shows, and unlinks it when it is
 -- closed for the last time. Otherwise (or with the setting hide_unlinked = false, for scripts that find the file by its
--- handle) handlers go on to get its last path, with a file handle, and `getattr` gets the handle of an open file, too.
+-- handle) handlers go on to get its last path, with a file handle, and `getattr` gets the handle of an open file, too;
+-- what comes without a handle is answered ESTALE, so that no handler takes a new file of that name for it.
 
 local ffi = require "ffi"
 local bit = require "bit"
@@ -93,7 +94,10 @@ return function(low, p)
 
   if fs.readlink then
     function low.readlink(_, ino)
-      local path = p.path(ino)
+      local path, gone = p.live(ino)
+      if not path then
+        return nil, gone
+      end
       local target, err = fs.readlink(path)
       if type(target) == "string" then
         return target
@@ -145,6 +149,7 @@ return function(low, p)
   if fs.rmdir then
     function low.rmdir(_, parent, name)
       local path = p.child(parent, name)
+      p.remember(parent, name, path)
       local ok, err = context.status("rmdir", path, fs.rmdir(path))
       if ok then
         C.fractal_paths_unlink(p.tree, parent, name, #name)
