@@ -314,6 +314,7 @@ void session_enter_phase(struct fractal_session *s, enum session_phase phase);
 int session_await_workers(struct fractal_session *s);
 enum session_phase session_arrive(struct fractal_session *s, enum session_phase done, int error);
 void session_fail(struct fractal_session *s, int error);
+void split_ttl(double ttl, uint64_t *sec, uint32_t *nsec);
 void session_set_ttls(struct fractal_session *s, double entry, double attr, double negative);
 void session_note(struct fractal_session *s);
 

@@ -110,11 +110,10 @@ static int finish_negative(struct entry *e, struct fractal_entry_out *out)
 {
 	double ttl = e->req.worker->s->cfg.negative_ttl;
 
-	if (e->req.opcode != FRACTAL_OP_LOOKUP || ttl <= 0)
+	if (e->req.opcode != FRACTAL_OP_LOOKUP || !(ttl > 0))
 		return -ENOENT;
 	memset(out, 0, sizeof(*out));
-	out->entry_valid = (uint64_t)ttl;
-	out->entry_valid_nsec = (uint32_t)((ttl - (double)out->entry_valid) * 1e9);
+	split_ttl(ttl, &out->entry_valid, &out->entry_valid_nsec);
 	return sizeof(*out);
 }
 

@@ -121,8 +121,11 @@ static int copy_strings(struct fractal_config *c)
 	return c->subtype && c->fsname && c->mount_options ? 0 : -ENOMEM;
 }
 
-static void set_ttl(double ttl, uint64_t *sec, uint32_t *nsec)
+/* Seconds as the kernel takes them. What is meant to be for ever (infinity) becomes a long time. */
+void split_ttl(double ttl, uint64_t *sec, uint32_t *nsec)
 {
+	if (ttl > UINT32_MAX)
+		ttl = UINT32_MAX;
 	*sec = ttl > 0 ? (uint64_t)ttl : 0;
 	*nsec = ttl > 0 ? (uint32_t)((ttl - (double)*sec) * 1e9) : 0;
 }
@@ -133,9 +136,9 @@ void session_set_ttls(struct fractal_session *s, double entry, double attr, doub
 	struct fractal_entry_out *e = &s->entry_default;
 	struct fractal_attr_out *a = &s->attr_default;
 
-	set_ttl(attr, &a->attr_valid, &a->attr_valid_nsec);
-	set_ttl(attr, &e->attr_valid, &e->attr_valid_nsec);
-	set_ttl(entry, &e->entry_valid, &e->entry_valid_nsec);
+	split_ttl(attr, &a->attr_valid, &a->attr_valid_nsec);
+	split_ttl(attr, &e->attr_valid, &e->attr_valid_nsec);
+	split_ttl(entry, &e->entry_valid, &e->entry_valid_nsec);
 	s->cfg.negative_ttl = negative;
 }
 
