@@ -3,6 +3,7 @@
  * test_reply.c - replies: what goes to the kernel for each kind of result, and that each request gets exactly one.
  */
 #include "offline.h"
+#include <math.h>
 #include <sys/stat.h>
 
 static struct fractal_request *ask(uint32_t opcode, const void *arg, uint32_t arg_len)
@@ -121,6 +122,28 @@ static void entries_and_attributes_have_defaults(void)
 	CHECK_INT(answer(ask(FRACTAL_OP_GETATTR, &in, sizeof(in)), 0), 0);
 	CHECK_INT(attr->attr.blocks, 0);
 	CHECK_INT(attr->attr.ino, 42);
+	offline_stop();
+}
+
+/* Times that no integer holds: for ever is long, and what is no number is none. */
+static void caching_times_may_be_endless(void)
+{
+	struct fractal_config config = { .entry_ttl = INFINITY,
+					 .attr_ttl = NAN,
+					 .negative_ttl = 1e300 };
+	const struct fractal_entry_out *entry = PAYLOAD(fractal_entry_out);
+	struct fractal_request *req;
+
+	offline_start(&config);
+	req = ask(FRACTAL_OP_LOOKUP, NULL, 0);
+	req->out->entry.nodeid = 7;
+	CHECK_INT(answer(req, 0), 0);
+	CHECK_INT(entry->entry_valid, UINT32_MAX);
+	CHECK_INT(entry->entry_valid_nsec, 0);
+	CHECK_INT(entry->attr_valid, 0);
+	CHECK_INT(answer(ask(FRACTAL_OP_LOOKUP, NULL, 0), -ENOENT), 0);
+	CHECK_INT(entry->nodeid, 0);
+	CHECK_INT(entry->entry_valid, UINT32_MAX);
 	offline_stop();
 }
 
@@ -613,6 +636,7 @@ int main(void)
 {
 	RUN(replies_of_fixed_size);
 	RUN(entries_and_attributes_have_defaults);
+	RUN(caching_times_may_be_endless);
 	RUN(statx_and_statfs_have_defaults);
 	RUN(create_answers_entry_and_open);
 	RUN(missing_names_are_remembered_for_their_time);
