@@ -6,6 +6,7 @@
  * own on its thread, when it starts.
  */
 #include "host.h"
+#include "shared.h"
 #include "state.h"
 #include <errno.h>
 #include <lauxlib.h>
@@ -216,6 +217,7 @@ void host_free(struct host *host)
 	if (!host)
 		return;
 	state_close(&host->first);
+	shared_close();
 	free_words(host->settings, host->nsettings);
 	free_words(host->options, host->noptions);
 	free_words(host->given, host->ngiven);

@@ -7,7 +7,8 @@
 #     PACKAGE       also this package
 set -euo pipefail
 
-build_packages=(gcc libc6-dev cmake ninja-build pkg-config liburing-dev libluajit-5.1-dev luajit fuse3)
+build_packages=(gcc libc6-dev cmake ninja-build pkg-config liburing-dev libluajit-5.1-dev luajit
+  liblmdb-dev fuse3)
 test_packages=(clang clang-format clang-tidy lua-busted lua-check libfuse3-dev fio rsync sqlite3
   git attr acl python3)
 

@@ -341,6 +341,23 @@ FRACTAL_API void fractal_io_free(struct fractal_io *io);
 /** For hooks that wait before the mount serves: runs the ring until something is done. -ENOSYS without a ring. */
 FRACTAL_API int fractal_worker_poll(struct fractal_worker *worker);
 
+/* ---- messages to workers ---------------------------------------------------------------------------- */
+
+struct fractal_mail {
+	struct fractal_mail *next;
+	uint32_t len;
+	uint8_t data[];
+};
+
+/** Sends a copy of bytes to a worker, which is woken for them. 0 or -ENOMEM. Any thread. */
+FRACTAL_API int fractal_worker_send(struct fractal_worker *to, const void *data, uint32_t len);
+/** Where a worker's messages begin: *fractal_worker_mail(w) is not NULL when one waits. The address never changes. */
+FRACTAL_API struct fractal_mail *const volatile *
+fractal_worker_mail(const struct fractal_worker *worker);
+/** Takes all messages, oldest first, linked by `next`. On the worker's thread. */
+FRACTAL_API struct fractal_mail *fractal_worker_receive(struct fractal_worker *worker);
+FRACTAL_API void fractal_mail_free(struct fractal_mail *mail);
+
 /* ---- inode tables ------------------------------------------------------------------------------------ */
 
 /* Inodes by a key of two numbers, with lookup counts, shared by all workers and Lua states of a session. */

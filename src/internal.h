@@ -143,6 +143,7 @@ struct fractal_worker {
 	_Atomic(struct entry *) current; /* the request last handed out */
 	_Atomic(struct fractal_retrieved *)
 		retrieved; /* answers to notify retrieve, newest first */
+	_Atomic(struct fractal_mail *) mail; /* newest first */
 	struct io *live_ios, *free_ios, *done_ios, **done_tail;
 	_Atomic(struct io *) io_inbox; /* completed by other threads */
 	_Atomic bool interrupts;       /* an interrupted request may have something to cancel */

@@ -31,7 +31,7 @@ struct io {
 	struct io *next_done;	     /* in the done list or the inbox */
 	struct __kernel_timespec ts; /* of the linked timeout, or of a sleep */
 	_Atomic int state;
-	int32_t posted; /* result given by another thread */
+	int32_t posted;		  /* result given by another thread */
 	_Atomic int cancel_asked; /* by another thread: the errno to end with */
 	int cancel_error;
 	bool timed;

@@ -99,6 +99,10 @@ void worker_destroy(struct fractal_worker *w)
 		next = r->next;
 		fractal_retrieved_free(r);
 	}
+	for (struct fractal_mail *m = fractal_worker_receive(w), *rest; m; m = rest) {
+		rest = m->next;
+		fractal_mail_free(m);
+	}
 	if (w->wake_fd >= 0)
 		close(w->wake_fd);
 	if (w->ring_event_fd >= 0)

@@ -13,6 +13,7 @@ local session = require "fractal.session"
 local task = require "fractal.task"
 local types = require "fractal.types"
 local view = require "fractal.view"
+local messages = require "fractal.worker"
 
 local C, yield = ffi.C, coroutine.yield
 
@@ -91,7 +92,7 @@ function dispatch.drain(fs, pointer)
   local worker = ffi.cast("struct fractal_worker *", pointer)
   local context = context_of(fs, worker)
   local slots, serve, lane = context.slots, context.serve, context.lane
-  local retrieved = C.fractal_worker_retrieved(worker)
+  local retrieved, mail = C.fractal_worker_retrieved(worker), C.fractal_worker_mail(worker)
   session.attach(worker)
   task.adopt()
   yield()
@@ -107,6 +108,9 @@ function dispatch.drain(fs, pointer)
       yield()
       if retrieved[0] ~= nil then
         notify.deliver(worker, debug.traceback)
+      end
+      if mail[0] ~= nil then
+        messages.deliver(worker)
       end
     end
   end

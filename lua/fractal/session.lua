@@ -10,7 +10,7 @@ local log = require "fractal.log"
 local C = ffi.C
 
 -- What is said or done once in a session; opcodes lie below.
-local ONCE_NO_RING = 63
+local ONCE_STOP, ONCE_NO_RING = 62, 63
 
 local session = {
   pointer = nil, -- struct fractal_session *
@@ -34,6 +34,19 @@ function session.explain_no_ring(rc)
   if rc == -errno.E.NOSYS and C.fractal_session_first(C.fractal_worker_session(worker), ONCE_NO_RING) then
     log.warn("fractal.io and timers need io_uring, which is not allowed here: they return nil, E.NOSYS "
       .. "(sysctl kernel.io_uring_disabled=0 allows it)")
+  end
+end
+
+--- `fractal.stop([reason])`: ends the mount as Ctrl-C does, from a handler, a task or init. Returns at once.
+function session.stop(reason)
+  local worker = C.fractal_worker_current()
+  if worker == nil then
+    error("fractal.stop is possible in handlers, init and tasks only", 2)
+  end
+  local pointer = C.fractal_worker_session(worker)
+  if C.fractal_session_first(pointer, ONCE_STOP) then
+    log.info("the script stops the mount%s", reason and ": " .. tostring(reason) or "")
+    C.fractal_session_stop(pointer)
   end
 end
 
