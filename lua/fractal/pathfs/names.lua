@@ -28,28 +28,46 @@ end
 local function add_hiding(p)
   local fs, ref = p.fs, ffi.new("struct fractal_path_ref")
 
-  --- Moves an open file, about to lose its only name, out of the way. Returns its id and hidden name, or nil where
-  -- there is nothing to hide.
-  function p.hide(parent, name, path)
+  --- Gives the file at path the hidden name, too where the script has links (nobody then sees the old name missing),
+  -- else instead. Returns whether it is a link, or nil.
+  local function give_name(path, hidden, replaced)
+    if replaced and fs.link and context.status("link", path, fs.link(path, hidden)) then
+      return true
+    elseif context.status("rename", path, fs.rename(path, hidden, 0)) then
+      return false
+    end
+  end
+
+  --- Moves an open file, about to lose its only name, out of the way. `replaced`: by another one. Returns what
+  -- p.unhide needs, or nil where there is nothing to hide.
+  function p.hide(parent, name, path, replaced)
     if not fs.rename or p.settings.hide_unlinked == false
       or C.fractal_paths_find(p.tree, parent, name, #name, ref) < 0 or ref.opens == 0 or ref.names > 1 then
       return nil
     end
     local id = tonumber(ref.id)
     local hidden = ("%s%d-%d"):format(context.HIDDEN, id, tonumber(ref.generation))
-    if not context.status("rename", path, fs.rename(path, "/" .. hidden, 0)) then
+    local linked = give_name(path, "/" .. hidden, replaced)
+    if linked == nil then
       return nil
     end
     C.fractal_paths_rename(p.tree, parent, name, #name, ROOT, hidden, #hidden, false)
     C.fractal_paths_hide(p.tree, id, true)
-    return id, hidden
+    return { id = id, name = hidden, linked = linked }
   end
 
   --- Takes that back.
-  function p.unhide(id, hidden, parent, name, path)
-    C.fractal_paths_hide(p.tree, id, false)
-    if context.status("rename", path, fs.rename("/" .. hidden, path, 0)) then
-      C.fractal_paths_rename(p.tree, ROOT, hidden, #hidden, parent, name, #name, false)
+  function p.unhide(hidden, parent, name, path)
+    C.fractal_paths_hide(p.tree, hidden.id, false)
+    local old = "/" .. hidden.name
+    local ok
+    if hidden.linked then
+      ok = fs.unlink and context.status("unlink", old, fs.unlink(old))
+    else
+      ok = context.status("rename", path, fs.rename(old, path, 0))
+    end
+    if ok then
+      C.fractal_paths_rename(p.tree, ROOT, hidden.name, #hidden.name, parent, name, #name, false)
     end
   end
 
@@ -164,15 +182,15 @@ return function(low, p)
       if band(flags, bor(EXCHANGE, WHITEOUT)) ~= 0 and not takes(fs.rename, 3) then
         return nil, E.INVAL -- a handler that does not look at flags would do something else
       end
-      local id, hidden
+      local hidden
       if band(flags, bor(EXCHANGE, NOREPLACE)) == 0 then
-        id, hidden = p.hide(newparent, newname, to)
+        hidden = p.hide(newparent, newname, to, true)
       end
       local ok, err = context.status("rename", from, fs.rename(from, to, flags))
       if ok then
         C.fractal_paths_rename(p.tree, parent, name, #name, newparent, newname, #newname, band(flags, EXCHANGE) ~= 0)
-      elseif id then
-        p.unhide(id, hidden, newparent, newname, to)
+      elseif hidden then
+        p.unhide(hidden, newparent, newname, to)
       end
       return ok, err
     end
