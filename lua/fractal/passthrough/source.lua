@@ -11,6 +11,7 @@ local libc = require "fractal.libc"
 
 local C, E, O = libc.C, errno.E, libc.O
 local band, bor, bnot = bit.band, bit.bor, bit.bnot
+local stdio = _G.io
 local AT_FDCWD, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW = libc.AT_FDCWD, io.AT_EMPTY_PATH, io.AT_SYMLINK_NOFOLLOW
 local AT_SYMLINK_FOLLOW, AT_STATX_DONT_SYNC = 0x400, 0x4000
 
@@ -323,16 +324,28 @@ end
 
 local RLIMIT_NOFILE, SIGXFSZ, SIG_IGN = 7, 25, 1
 
---- Settles what belongs to the process: modes arrive ready to store, so it has no umask; a file that grows beyond its
--- own limit is an error of that write, not its end; and it may open as many files as it is allowed to.
-function source.prepare_process()
-  local limit = ffi.new("struct fractal_libc_rlimit")
-  C.umask(0)
-  C.signal(SIGXFSZ, ffi.cast("void *", SIG_IGN))
-  if C.getrlimit(RLIMIT_NOFILE, limit) == 0 then
+--- Lets the process open as many files as it is allowed to; as root, as many as there may be.
+local function raise_open_files()
+  local limit, more = ffi.new("struct fractal_libc_rlimit"), ffi.new("struct fractal_libc_rlimit")
+  local file = stdio.open("/proc/sys/fs/nr_open")
+  local most = file and file:read("*n")
+  if file then
+    file:close()
+  end
+  C.getrlimit(RLIMIT_NOFILE, limit)
+  more.cur, more.max = most or limit.max, most or limit.max
+  if C.setrlimit(RLIMIT_NOFILE, more) ~= 0 then
     limit.cur = limit.max
     C.setrlimit(RLIMIT_NOFILE, limit)
   end
+end
+
+--- Settles what belongs to the process: modes arrive ready to store, so it has no umask; a file that grows beyond its
+-- own limit is an error of that write, not its end; and each inode takes a descriptor.
+function source.prepare_process()
+  C.umask(0)
+  C.signal(SIGXFSZ, ffi.cast("void *", SIG_IGN))
+  raise_open_files()
 end
 
 return source
