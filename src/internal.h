@@ -142,7 +142,7 @@ struct fractal_worker {
 	_Atomic(struct entry *) inbox;
 	_Atomic(struct entry *) current; /* the request last handed out */
 	_Atomic(struct fractal_retrieved *)
-		retrieved; /* answers to notify retrieve, newest first */
+		retrieved;		     /* answers to notify retrieve, newest first */
 	_Atomic(struct fractal_mail *) mail; /* newest first */
 	struct io *live_ios, *free_ios, *done_ios, **done_tail;
 	_Atomic(struct io *) io_inbox; /* completed by other threads */
@@ -150,6 +150,12 @@ struct fractal_worker {
 	uint32_t ring_ios;	       /* operations in the ring */
 	uint32_t late_waits;
 	bool ios_closed;
+	_Atomic bool serving;	/* runs the serve hook */
+	_Atomic bool in_task;	/* what it went on with last is no request */
+	_Atomic uint32_t moves; /* counts requests and operations gone on with */
+	uint32_t watched_moves; /* the watchdog's: the count when it last changed, and when */
+	uint64_t watched_ns;
+	bool warned;
 	void *user;
 	int start_error;
 	bool thread_started;
@@ -211,6 +217,17 @@ uint64_t now_ns(void);
 /* trace.c */
 void trace_request(const struct entry *e);
 void trace_reply(const struct entry *e, uint64_t ns);
+
+/* Tells the watchdog that the worker goes on. On its own thread. */
+static inline void worker_moves(struct fractal_worker *w)
+{
+	uint32_t n = atomic_load_explicit(&w->moves, memory_order_relaxed);
+
+	atomic_store_explicit(&w->moves, n + 1, memory_order_relaxed);
+}
+
+/* watchdog.c */
+void watchdog_look(struct fractal_session *s);
 
 /* interrupt.c */
 void interrupt_deliver(struct fractal_session *s, uint64_t id);

@@ -269,6 +269,8 @@ struct fractal_io *fractal_io_take(struct fractal_worker *w)
 	if (atomic_load_explicit(&w->io_inbox, memory_order_relaxed))
 		take_posted(w);
 	io = w->done_ios;
+	worker_moves(w);
+	atomic_store_explicit(&w->in_task, io && !io->pub.req, memory_order_relaxed);
 	if (!io)
 		return NULL;
 	w->done_ios = io->next_done;

@@ -18,6 +18,7 @@
 #define BUSY_TRIES    20
 #define BUSY_PAUSE_US 50000
 #define TICK_MS	      100
+#define WATCH_MS      500
 #define QUIET_TICKS   5
 
 struct supervisor {
@@ -228,7 +229,8 @@ static int supervise(struct supervisor *v)
 	struct fractal_session *s = v->s;
 
 	while (!all_ended(s)) {
-		wait_for_news(v, v->stops ? TICK_MS : -1);
+		wait_for_news(v, v->stops ? TICK_MS : WATCH_MS);
+		watchdog_look(s);
 		if (!v->stops)
 			continue;
 		if (!v->deadline_ns)

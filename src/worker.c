@@ -260,6 +260,7 @@ again:
 	if (!e)
 		return NULL;
 	w->held++;
+	worker_moves(w);
 	atomic_store_explicit(&w->current, e, memory_order_release);
 	if (w->s->cfg.timing) {
 		e->arrived_ns = now_ns();
@@ -376,7 +377,10 @@ static int serve(struct fractal_worker *w)
 		arm_trim(w);
 		if (!w->tr->flush(w) && !has_work(w) && !w->tr->wait(w, patience(w)))
 			trim(w);
+		atomic_store_explicit(&w->serving, true, memory_order_relaxed);
 		rc = cfg->serve ? cfg->serve(w, cfg->user) : dispatch_serve(w, cfg->user);
+		atomic_store_explicit(&w->serving, false, memory_order_relaxed);
+		worker_moves(w);
 		if (rc < 0)
 			return rc;
 	}

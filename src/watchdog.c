@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * watchdog.c - says in the log when a handler or task holds its worker for more than a second, once for each time.
+ *
+ * The session's thread looks at each worker now and then. A worker counts what it goes on with, and tells whether it runs
+ * the serve hook; one whose count stands still while it does so is held. A handler that waits has left its worker.
+ */
+#include "internal.h"
+
+#define HELD_NS 1000000000ull
+
+static void warn(struct fractal_worker *w)
+{
+	struct entry *e = atomic_load_explicit(&w->current, memory_order_acquire);
+
+	if (e && atomic_load_explicit(&e->state, memory_order_acquire) == ENTRY_HELD)
+		session_log(
+			w->s, FRACTAL_LOG_WARN,
+			"worker %d: handler %s of inode %llu%s%s has held its worker for more than a second; other requests wait",
+			w->id, fractal_op_name(e->req.opcode), (unsigned long long)e->req.nodeid,
+			e->req.name ? ", name " : "", e->req.name ? e->req.name : "");
+	else if (atomic_load(&w->in_task))
+		session_log(
+			w->s, FRACTAL_LOG_WARN,
+			"worker %d: a task has held its worker for more than a second; requests wait",
+			w->id);
+}
+
+void watchdog_look(struct fractal_session *s)
+{
+	uint64_t now = now_ns();
+
+	for (uint32_t i = 0; i < s->nworkers; i++) {
+		struct fractal_worker *w = &s->workers[i];
+		uint32_t moves = atomic_load_explicit(&w->moves, memory_order_relaxed);
+
+		if (!atomic_load_explicit(&w->serving, memory_order_relaxed) ||
+		    moves != w->watched_moves || !w->watched_ns) {
+			w->watched_moves = moves;
+			w->watched_ns = now;
+			w->warned = false;
+		} else if (!w->warned && now - w->watched_ns > HELD_NS) {
+			w->warned = true;
+			warn(w);
+		}
+	}
+}
