@@ -300,4 +300,51 @@ static inline int flat_client(const char *mountpoint)
 	return 0;
 }
 
+/* ---- starting it ---- */
+
+/* Runs @test on each transport that can be had here. */
+static inline void on_both(void (*test)(enum fractal_transport transport))
+{
+	static const enum fractal_transport transports[] = { FRACTAL_TRANSPORT_URING,
+							     FRACTAL_TRANSPORT_DEV };
+
+	for (size_t i = 0; i < ARRAY_SIZE(transports); i++) {
+		int before = check_failures;
+
+		if (transports[i] == FRACTAL_TRANSPORT_URING && !have_uring())
+			continue;
+		test(transports[i]);
+		if (check_failures != before)
+			fprintf(stderr, "  on transport %s\n", transport_name(transports[i]));
+	}
+}
+
+static inline bool start_flat(struct server *v, struct flatfs *fs, struct fractal_config config)
+{
+	if (!config.handlers && !config.serve)
+		config.handlers = &flat_handlers;
+	if (CHECK(server_start(v, &config, fs)))
+		return true;
+	fprintf(stderr, "  result %d, log:\n%s", v->result, v->log);
+	return false;
+}
+
+static inline int expect_motto(const char *mountpoint, const char *want)
+{
+	char got[64] = "";
+	int fd = open(in_mount(mountpoint, "motto"), O_RDONLY);
+
+	CHECK(fd >= 0 && read(fd, got, sizeof(got) - 1) >= 0);
+	CHECK_TEXT(got, want);
+	return 0;
+}
+
+static inline void put_motto(struct flatfs *fs, const char *text)
+{
+	struct flat_file *f = flat_make(fs, "motto");
+
+	f->size = strlen(text);
+	memcpy(f->data, text, f->size);
+}
+
 #endif

@@ -43,6 +43,42 @@ static void check_field(const char *name, const char *field, size_t at, size_t w
 		  SIZEOF_FIELD(struct fuse_##theirs, their_field))
 #define FIELD(name, field) FIELD_AS(name, field, name, field)
 
+/* FIELDS(name, a, b, …) is FIELD(name, a); FIELD(name, b); … for up to eleven of them. */
+#define FIELDS(name, ...) \
+	COUNTED(__VA_ARGS__, F11, F10, F9, F8, F7, F6, F5, F4, F3, F2, F1)(name, __VA_ARGS__)
+#define COUNTED(a, b, c, d, e, f, g, h, i, j, k, chosen, ...) chosen
+#define F1(name, field)					      FIELD(name, field)
+#define F2(name, field, ...) \
+	FIELD(name, field);  \
+	F1(name, __VA_ARGS__)
+#define F3(name, field, ...) \
+	FIELD(name, field);  \
+	F2(name, __VA_ARGS__)
+#define F4(name, field, ...) \
+	FIELD(name, field);  \
+	F3(name, __VA_ARGS__)
+#define F5(name, field, ...) \
+	FIELD(name, field);  \
+	F4(name, __VA_ARGS__)
+#define F6(name, field, ...) \
+	FIELD(name, field);  \
+	F5(name, __VA_ARGS__)
+#define F7(name, field, ...) \
+	FIELD(name, field);  \
+	F6(name, __VA_ARGS__)
+#define F8(name, field, ...) \
+	FIELD(name, field);  \
+	F7(name, __VA_ARGS__)
+#define F9(name, field, ...) \
+	FIELD(name, field);  \
+	F8(name, __VA_ARGS__)
+#define F10(name, field, ...) \
+	FIELD(name, field);   \
+	F9(name, __VA_ARGS__)
+#define F11(name, field, ...) \
+	FIELD(name, field);   \
+	F10(name, __VA_ARGS__)
+
 /* A structure that is younger than the header: sizes and offsets in bytes. */
 #define SIZE(ours, size) check_struct("struct fractal_" #ours, sizeof(struct fractal_##ours), size)
 #define AT(ours, field, offset, size)                                                        \
@@ -53,304 +89,162 @@ static void check_field(const char *name, const char *field, size_t at, size_t w
 static void headers(void)
 {
 	SAME_SIZE(in_header, in_header);
-	FIELD(in_header, len);
-	FIELD(in_header, opcode);
-	FIELD(in_header, unique);
-	FIELD(in_header, nodeid);
-	FIELD(in_header, uid);
-	FIELD(in_header, gid);
-	FIELD(in_header, pid);
-	FIELD(in_header, total_extlen);
-	FIELD(in_header, padding);
+	FIELDS(in_header, len, opcode, unique, nodeid, uid, gid, pid, total_extlen, padding);
 
 	SAME_SIZE(out_header, out_header);
-	FIELD(out_header, len);
-	FIELD(out_header, error);
-	FIELD(out_header, unique);
+	FIELDS(out_header, len, error, unique);
 
 	SAME_SIZE(ext_header, ext_header);
-	FIELD(ext_header, size);
-	FIELD(ext_header, type);
+	FIELDS(ext_header, size, type);
 	SAME_SIZE(secctx_header, secctx_header);
-	FIELD(secctx_header, size);
-	FIELD(secctx_header, nr_secctx);
+	FIELDS(secctx_header, size, nr_secctx);
 	SAME_SIZE(secctx, secctx);
-	FIELD(secctx, size);
-	FIELD(secctx, padding);
+	FIELDS(secctx, size, padding);
 
 	CHECK_INT(sizeof(struct fractal_dirent), offsetof(struct fuse_dirent, name));
-	FIELD(dirent, ino);
-	FIELD(dirent, off);
-	FIELD(dirent, namelen);
-	FIELD(dirent, type);
+	FIELDS(dirent, ino, off, namelen, type);
 }
 
 static void attributes(void)
 {
 	SAME_SIZE(attr, attr);
-	FIELD(attr, ino);
-	FIELD(attr, size);
-	FIELD(attr, blocks);
+	FIELDS(attr, ino, size, blocks);
 	FIELD_AS(attr, atime_sec, attr, atime);
 	FIELD_AS(attr, mtime_sec, attr, mtime);
 	FIELD_AS(attr, ctime_sec, attr, ctime);
 	FIELD_AS(attr, atime_nsec, attr, atimensec);
 	FIELD_AS(attr, mtime_nsec, attr, mtimensec);
 	FIELD_AS(attr, ctime_nsec, attr, ctimensec);
-	FIELD(attr, mode);
-	FIELD(attr, nlink);
-	FIELD(attr, uid);
-	FIELD(attr, gid);
-	FIELD(attr, rdev);
-	FIELD(attr, blksize);
-	FIELD(attr, flags);
+	FIELDS(attr, mode, nlink, uid, gid, rdev, blksize, flags);
 
 	SAME_SIZE(kstatfs, kstatfs);
-	FIELD(kstatfs, blocks);
-	FIELD(kstatfs, bfree);
-	FIELD(kstatfs, bavail);
-	FIELD(kstatfs, files);
-	FIELD(kstatfs, ffree);
-	FIELD(kstatfs, bsize);
-	FIELD(kstatfs, namelen);
-	FIELD(kstatfs, frsize);
-	FIELD(kstatfs, padding);
-	FIELD(kstatfs, spare);
+	FIELDS(kstatfs, blocks, bfree, bavail, files, ffree, bsize, namelen, frsize, padding,
+	       spare);
 
 	SAME_SIZE(file_lock, file_lock);
-	FIELD(file_lock, start);
-	FIELD(file_lock, end);
-	FIELD(file_lock, type);
-	FIELD(file_lock, pid);
+	FIELDS(file_lock, start, end, type, pid);
 }
 
 static void in_structures_of_names(void)
 {
 	SAME_SIZE(forget_in, forget_in);
-	FIELD(forget_in, nlookup);
+	FIELDS(forget_in, nlookup);
 	SAME_SIZE(forget_one, forget_one);
-	FIELD(forget_one, nodeid);
-	FIELD(forget_one, nlookup);
+	FIELDS(forget_one, nodeid, nlookup);
 	SAME_SIZE(batch_forget_in, batch_forget_in);
-	FIELD(batch_forget_in, count);
-	FIELD(batch_forget_in, dummy);
+	FIELDS(batch_forget_in, count, dummy);
 	SAME_SIZE(mknod_in, mknod_in);
-	FIELD(mknod_in, mode);
-	FIELD(mknod_in, rdev);
-	FIELD(mknod_in, umask);
-	FIELD(mknod_in, padding);
+	FIELDS(mknod_in, mode, rdev, umask, padding);
 	SAME_SIZE(mkdir_in, mkdir_in);
-	FIELD(mkdir_in, mode);
-	FIELD(mkdir_in, umask);
+	FIELDS(mkdir_in, mode, umask);
 	SAME_SIZE(rename_in, rename_in);
-	FIELD(rename_in, newdir);
+	FIELDS(rename_in, newdir);
 	SAME_SIZE(rename2_in, rename2_in);
-	FIELD(rename2_in, newdir);
-	FIELD(rename2_in, flags);
-	FIELD(rename2_in, padding);
+	FIELDS(rename2_in, newdir, flags, padding);
 	SAME_SIZE(link_in, link_in);
-	FIELD(link_in, oldnodeid);
+	FIELDS(link_in, oldnodeid);
 	SAME_SIZE(create_in, create_in);
-	FIELD(create_in, flags);
-	FIELD(create_in, mode);
-	FIELD(create_in, umask);
-	FIELD(create_in, open_flags);
+	FIELDS(create_in, flags, mode, umask, open_flags);
 	SAME_SIZE(setxattr_in, setxattr_in);
-	FIELD(setxattr_in, size);
-	FIELD(setxattr_in, flags);
-	FIELD(setxattr_in, setxattr_flags);
-	FIELD(setxattr_in, padding);
+	FIELDS(setxattr_in, size, flags, setxattr_flags, padding);
 	SAME_SIZE(getxattr_in, getxattr_in);
-	FIELD(getxattr_in, size);
-	FIELD(getxattr_in, padding);
+	FIELDS(getxattr_in, size, padding);
 	SAME_SIZE(access_in, access_in);
-	FIELD(access_in, mask);
-	FIELD(access_in, padding);
+	FIELDS(access_in, mask, padding);
 }
 
 static void in_structures_of_attributes(void)
 {
 	SAME_SIZE(getattr_in, getattr_in);
 	FIELD_AS(getattr_in, flags, getattr_in, getattr_flags);
-	FIELD(getattr_in, dummy);
-	FIELD(getattr_in, fh);
+	FIELDS(getattr_in, dummy, fh);
 	SAME_SIZE(setattr_in, setattr_in);
-	FIELD(setattr_in, valid);
-	FIELD(setattr_in, padding);
-	FIELD(setattr_in, fh);
-	FIELD(setattr_in, size);
-	FIELD(setattr_in, lock_owner);
+	FIELDS(setattr_in, valid, padding, fh, size, lock_owner);
 	FIELD_AS(setattr_in, atime_sec, setattr_in, atime);
 	FIELD_AS(setattr_in, mtime_sec, setattr_in, mtime);
 	FIELD_AS(setattr_in, ctime_sec, setattr_in, ctime);
 	FIELD_AS(setattr_in, atime_nsec, setattr_in, atimensec);
 	FIELD_AS(setattr_in, mtime_nsec, setattr_in, mtimensec);
 	FIELD_AS(setattr_in, ctime_nsec, setattr_in, ctimensec);
-	FIELD(setattr_in, mode);
-	FIELD(setattr_in, unused4);
-	FIELD(setattr_in, uid);
-	FIELD(setattr_in, gid);
-	FIELD(setattr_in, unused5);
+	FIELDS(setattr_in, mode, unused4, uid, gid, unused5);
 	SAME_SIZE(bmap_in, bmap_in);
-	FIELD(bmap_in, block);
-	FIELD(bmap_in, blocksize);
-	FIELD(bmap_in, padding);
+	FIELDS(bmap_in, block, blocksize, padding);
 	SAME_SIZE(syncfs_in, syncfs_in);
-	FIELD(syncfs_in, padding);
+	FIELDS(syncfs_in, padding);
 	SAME_SIZE(interrupt_in, interrupt_in);
-	FIELD(interrupt_in, unique);
+	FIELDS(interrupt_in, unique);
 }
 
 static void in_structures_of_open_files(void)
 {
 	SAME_SIZE(open_in, open_in);
-	FIELD(open_in, flags);
-	FIELD(open_in, open_flags);
+	FIELDS(open_in, flags, open_flags);
 	SAME_SIZE(release_in, release_in);
-	FIELD(release_in, fh);
-	FIELD(release_in, flags);
-	FIELD(release_in, release_flags);
-	FIELD(release_in, lock_owner);
+	FIELDS(release_in, fh, flags, release_flags, lock_owner);
 	SAME_SIZE(flush_in, flush_in);
-	FIELD(flush_in, fh);
-	FIELD(flush_in, unused);
-	FIELD(flush_in, padding);
-	FIELD(flush_in, lock_owner);
+	FIELDS(flush_in, fh, unused, padding, lock_owner);
 	SAME_SIZE(read_in, read_in);
-	FIELD(read_in, fh);
-	FIELD(read_in, offset);
-	FIELD(read_in, size);
-	FIELD(read_in, read_flags);
-	FIELD(read_in, lock_owner);
-	FIELD(read_in, flags);
-	FIELD(read_in, padding);
+	FIELDS(read_in, fh, offset, size, read_flags, lock_owner, flags, padding);
 	SAME_SIZE(write_in, write_in);
-	FIELD(write_in, fh);
-	FIELD(write_in, offset);
-	FIELD(write_in, size);
-	FIELD(write_in, write_flags);
-	FIELD(write_in, lock_owner);
-	FIELD(write_in, flags);
-	FIELD(write_in, padding);
+	FIELDS(write_in, fh, offset, size, write_flags, lock_owner, flags, padding);
 	SAME_SIZE(fsync_in, fsync_in);
-	FIELD(fsync_in, fh);
-	FIELD(fsync_in, fsync_flags);
-	FIELD(fsync_in, padding);
+	FIELDS(fsync_in, fh, fsync_flags, padding);
 	SAME_SIZE(fallocate_in, fallocate_in);
-	FIELD(fallocate_in, fh);
-	FIELD(fallocate_in, offset);
-	FIELD(fallocate_in, length);
-	FIELD(fallocate_in, mode);
-	FIELD(fallocate_in, padding);
+	FIELDS(fallocate_in, fh, offset, length, mode, padding);
 	SAME_SIZE(lseek_in, lseek_in);
-	FIELD(lseek_in, fh);
-	FIELD(lseek_in, offset);
-	FIELD(lseek_in, whence);
-	FIELD(lseek_in, padding);
+	FIELDS(lseek_in, fh, offset, whence, padding);
 }
 
 static void in_structures_of_the_rest(void)
 {
 	SAME_SIZE(lk_in, lk_in);
-	FIELD(lk_in, fh);
-	FIELD(lk_in, owner);
-	FIELD(lk_in, lk);
-	FIELD(lk_in, lk_flags);
-	FIELD(lk_in, padding);
+	FIELDS(lk_in, fh, owner, lk, lk_flags, padding);
 	SAME_SIZE(ioctl_in, ioctl_in);
-	FIELD(ioctl_in, fh);
-	FIELD(ioctl_in, flags);
-	FIELD(ioctl_in, cmd);
-	FIELD(ioctl_in, arg);
-	FIELD(ioctl_in, in_size);
-	FIELD(ioctl_in, out_size);
+	FIELDS(ioctl_in, fh, flags, cmd, arg, in_size, out_size);
 	SAME_SIZE(poll_in, poll_in);
-	FIELD(poll_in, fh);
-	FIELD(poll_in, kh);
-	FIELD(poll_in, flags);
-	FIELD(poll_in, events);
+	FIELDS(poll_in, fh, kh, flags, events);
 	SAME_SIZE(copy_file_range_in, copy_file_range_in);
-	FIELD(copy_file_range_in, fh_in);
-	FIELD(copy_file_range_in, off_in);
-	FIELD(copy_file_range_in, nodeid_out);
-	FIELD(copy_file_range_in, fh_out);
-	FIELD(copy_file_range_in, off_out);
-	FIELD(copy_file_range_in, len);
-	FIELD(copy_file_range_in, flags);
+	FIELDS(copy_file_range_in, fh_in, off_in, nodeid_out, fh_out, off_out, len, flags);
 	SAME_SIZE(init_in, init_in);
-	FIELD(init_in, major);
-	FIELD(init_in, minor);
-	FIELD(init_in, max_readahead);
-	FIELD(init_in, flags);
-	FIELD(init_in, flags2);
-	FIELD(init_in, unused);
+	FIELDS(init_in, major, minor, max_readahead, flags, flags2, unused);
 	SAME_SIZE(notify_retrieve_in, notify_retrieve_in);
-	FIELD(notify_retrieve_in, dummy1);
-	FIELD(notify_retrieve_in, offset);
-	FIELD(notify_retrieve_in, size);
-	FIELD(notify_retrieve_in, dummy2);
-	FIELD(notify_retrieve_in, dummy3);
-	FIELD(notify_retrieve_in, dummy4);
+	FIELDS(notify_retrieve_in, dummy1, offset, size, dummy2, dummy3, dummy4);
 }
 
 static void out_structures(void)
 {
 	SAME_SIZE(entry_out, entry_out);
-	FIELD(entry_out, nodeid);
-	FIELD(entry_out, generation);
-	FIELD(entry_out, entry_valid);
-	FIELD(entry_out, attr_valid);
-	FIELD(entry_out, entry_valid_nsec);
-	FIELD(entry_out, attr_valid_nsec);
-	FIELD(entry_out, attr);
+	FIELDS(entry_out, nodeid, generation, entry_valid, attr_valid, entry_valid_nsec,
+	       attr_valid_nsec, attr);
 	SAME_SIZE(attr_out, attr_out);
-	FIELD(attr_out, attr_valid);
-	FIELD(attr_out, attr_valid_nsec);
-	FIELD(attr_out, dummy);
-	FIELD(attr_out, attr);
+	FIELDS(attr_out, attr_valid, attr_valid_nsec, dummy, attr);
 	SAME_SIZE(open_out, open_out);
-	FIELD(open_out, fh);
-	FIELD(open_out, open_flags);
+	FIELDS(open_out, fh, open_flags);
 	AT(open_out, backing_id, 12, 4);
 	SIZE(create_out, sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out));
 	AT(create_out, entry, 0, sizeof(struct fuse_entry_out));
 	AT(create_out, open, sizeof(struct fuse_entry_out), sizeof(struct fuse_open_out));
 	SAME_SIZE(write_out, write_out);
-	FIELD(write_out, size);
-	FIELD(write_out, padding);
+	FIELDS(write_out, size, padding);
 	SAME_SIZE(getxattr_out, getxattr_out);
-	FIELD(getxattr_out, size);
-	FIELD(getxattr_out, padding);
+	FIELDS(getxattr_out, size, padding);
 	SAME_SIZE(lk_out, lk_out);
-	FIELD(lk_out, lk);
+	FIELDS(lk_out, lk);
 	SAME_SIZE(bmap_out, bmap_out);
-	FIELD(bmap_out, block);
+	FIELDS(bmap_out, block);
 	SAME_SIZE(ioctl_out, ioctl_out);
-	FIELD(ioctl_out, result);
-	FIELD(ioctl_out, flags);
-	FIELD(ioctl_out, in_iovs);
-	FIELD(ioctl_out, out_iovs);
+	FIELDS(ioctl_out, result, flags, in_iovs, out_iovs);
 	SAME_SIZE(poll_out, poll_out);
-	FIELD(poll_out, revents);
-	FIELD(poll_out, padding);
+	FIELDS(poll_out, revents, padding);
 	SAME_SIZE(lseek_out, lseek_out);
-	FIELD(lseek_out, offset);
+	FIELDS(lseek_out, offset);
 }
 
 static void init_reply(void)
 {
 	SAME_SIZE(init_out, init_out);
-	FIELD(init_out, major);
-	FIELD(init_out, minor);
-	FIELD(init_out, max_readahead);
-	FIELD(init_out, flags);
-	FIELD(init_out, max_background);
-	FIELD(init_out, congestion_threshold);
-	FIELD(init_out, max_write);
-	FIELD(init_out, time_gran);
-	FIELD(init_out, max_pages);
-	FIELD(init_out, map_alignment);
-	FIELD(init_out, flags2);
+	FIELDS(init_out, major, minor, max_readahead, flags, max_background, congestion_threshold,
+	       max_write, time_gran, max_pages, map_alignment, flags2);
 	AT(init_out, max_stack_depth, 36, 4);
 	AT(init_out, request_timeout, 40, 2);
 	AT(init_out, unused, 42, 22);
@@ -361,29 +255,15 @@ static void notifications(void)
 	SAME_SIZE(notify_poll_out, notify_poll_wakeup_out);
 	FIELD_AS(notify_poll_out, kh, notify_poll_wakeup_out, kh);
 	SAME_SIZE(notify_inval_inode_out, notify_inval_inode_out);
-	FIELD(notify_inval_inode_out, ino);
-	FIELD(notify_inval_inode_out, off);
-	FIELD(notify_inval_inode_out, len);
+	FIELDS(notify_inval_inode_out, ino, off, len);
 	SAME_SIZE(notify_inval_entry_out, notify_inval_entry_out);
-	FIELD(notify_inval_entry_out, parent);
-	FIELD(notify_inval_entry_out, namelen);
-	FIELD(notify_inval_entry_out, flags);
+	FIELDS(notify_inval_entry_out, parent, namelen, flags);
 	SAME_SIZE(notify_delete_out, notify_delete_out);
-	FIELD(notify_delete_out, parent);
-	FIELD(notify_delete_out, child);
-	FIELD(notify_delete_out, namelen);
-	FIELD(notify_delete_out, padding);
+	FIELDS(notify_delete_out, parent, child, namelen, padding);
 	SAME_SIZE(notify_store_out, notify_store_out);
-	FIELD(notify_store_out, nodeid);
-	FIELD(notify_store_out, offset);
-	FIELD(notify_store_out, size);
-	FIELD(notify_store_out, padding);
+	FIELDS(notify_store_out, nodeid, offset, size, padding);
 	SAME_SIZE(notify_retrieve_out, notify_retrieve_out);
-	FIELD(notify_retrieve_out, notify_unique);
-	FIELD(notify_retrieve_out, nodeid);
-	FIELD(notify_retrieve_out, offset);
-	FIELD(notify_retrieve_out, size);
-	FIELD(notify_retrieve_out, padding);
+	FIELDS(notify_retrieve_out, notify_unique, nodeid, offset, size, padding);
 	SIZE(notify_prune_out, 16);
 	AT(notify_prune_out, count, 0, 4);
 	AT(notify_prune_out, padding, 4, 4);

@@ -101,28 +101,32 @@ static void forget_all(enum fractal_transport transport, const struct fractal_ha
 	CHECK_TEXT(v.log, "");
 }
 
-static const enum fractal_transport transports[] = { FRACTAL_TRANSPORT_URING,
-						     FRACTAL_TRANSPORT_DEV };
+static void forget_one_by_one(enum fractal_transport transport)
+{
+	static const struct fractal_handlers handlers = { .lookup = lookup_any,
+							  .getattr = getattr_any,
+							  .forget = forget_any };
+
+	forget_all(transport, &handlers);
+	CHECK_INT(batches, 0);
+	CHECK(forgets >= NAMES);
+}
+
+static void forget_in_batches(enum fractal_transport transport)
+{
+	static const struct fractal_handlers handlers = { .lookup = lookup_any,
+							  .getattr = getattr_any,
+							  .forget = forget_any,
+							  .batch_forget = batch_forget_any };
+
+	forget_all(transport, &handlers);
+	CHECK(forgets + batches > 0);
+}
 
 static void forgets_bring_references_back(void)
 {
-	static const struct fractal_handlers one_by_one = { .lookup = lookup_any,
-							    .getattr = getattr_any,
-							    .forget = forget_any };
-	static const struct fractal_handlers in_batches = { .lookup = lookup_any,
-							    .getattr = getattr_any,
-							    .forget = forget_any,
-							    .batch_forget = batch_forget_any };
-
-	for (size_t i = 0; i < ARRAY_SIZE(transports); i++) {
-		if (transports[i] == FRACTAL_TRANSPORT_URING && !have_uring())
-			continue;
-		forget_all(transports[i], &one_by_one);
-		CHECK_INT(batches, 0);
-		CHECK(forgets >= NAMES);
-		forget_all(transports[i], &in_batches);
-		CHECK(forgets + batches > 0);
-	}
+	on_both(forget_one_by_one);
+	on_both(forget_in_batches);
 }
 
 /* ---- interrupts, one step at a time ---- */
@@ -267,7 +271,7 @@ static int open_direct(struct fractal_request *req, void *user)
 	return 0;
 }
 
-static void interrupt_a_reader(enum fractal_transport transport, uint32_t workers)
+static void interrupt_a_reader_of(enum fractal_transport transport, uint32_t workers)
 {
 	static const struct fractal_handlers handlers = { .lookup = lookup_any,
 							  .getattr = getattr_any,
@@ -289,14 +293,15 @@ static void interrupt_a_reader(enum fractal_transport transport, uint32_t worker
 	CHECK_INT(server_stop(&v), 0);
 }
 
+static void interrupt_a_reader(enum fractal_transport transport)
+{
+	for (uint32_t i = 0; i < 10; i++)
+		interrupt_a_reader_of(transport, i % 2);
+}
+
 static void a_signal_interrupts_a_reader(void)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(transports); i++) {
-		if (transports[i] == FRACTAL_TRANSPORT_URING && !have_uring())
-			continue;
-		for (int j = 0; j < 10; j++)
-			interrupt_a_reader(transports[i], j % 2);
-	}
+	on_both(interrupt_a_reader);
 }
 
 /* ---- many of both ---- */
@@ -364,9 +369,7 @@ static void interrupt_a_crowd(enum fractal_transport transport)
 
 static void no_interrupt_is_lost_in_a_crowd(void)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(transports); i++)
-		if (transports[i] == FRACTAL_TRANSPORT_DEV || have_uring())
-			interrupt_a_crowd(transports[i]);
+	on_both(interrupt_a_crowd);
 }
 
 int main(void)
