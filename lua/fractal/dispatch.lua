@@ -104,14 +104,13 @@ function dispatch.drain(fs, pointer)
       local slot = slots[index]
       local req = slot.req
       serve[req.opcode](fs, slot, req, lane)
+    -- Both are looked at behind fractal_next_slot(), which takes the wake-ups that told of them.
+    elseif retrieved[0] ~= nil then
+      notify.deliver(worker, debug.traceback)
+    elseif mail[0] ~= nil then
+      messages.deliver(worker)
     else
       yield()
-      if retrieved[0] ~= nil then
-        notify.deliver(worker, debug.traceback)
-      end
-      if mail[0] ~= nil then
-        messages.deliver(worker)
-      end
     end
   end
 end
