@@ -204,6 +204,9 @@ int request_decode(struct entry *e, const struct fractal_in_header *in, const vo
 		rc = move_extensions(e);
 	if (rc)
 		return rc;
+	/* Its argument would have to be fetched from the caller's memory; only character devices (CUSE) bring this. */
+	if (in->opcode == FRACTAL_OP_IOCTL && req->arg->ioctl.flags & FRACTAL_IOCTL_UNRESTRICTED)
+		return -EOPNOTSUPP;
 	reply_prepare(e, op);
 	return 0;
 }

@@ -155,9 +155,15 @@ local function dir_of(slot, req)
   return slot.dir
 end
 
---- 16 hex digits: lock owners are 64-bit hashes, which no Lua number holds.
-local function owner_text(owner)
-  return ("%08x%08x"):format(tonumber(owner / 4294967296ULL), tonumber(owner % 4294967296ULL))
+--- The number answers a request that wants one from 0 on, in a field of its out-structure.
+local function answer_number(req, out, field, result, err, expected)
+  if result == nil and err ~= nil then
+    return refuse(req, err)
+  elseif type(result) ~= "number" or result < 0 or result % 1 ~= 0 then
+    return wrong(req, show(result), expected)
+  end
+  out[field] = result
+  C.fractal_reply(req, 0)
 end
 
 local MAX_OFFSET = 0x7fffffffffffffffULL
@@ -359,7 +365,7 @@ local function lock_of(req)
     start = tonumber(start),
     length = last >= MAX_OFFSET and 0 or tonumber(last - start + 1),
     pid = arg.lk.pid,
-    owner = owner_text(arg.owner),
+    owner = types.owner_text(arg.owner),
   }
 end
 
@@ -404,11 +410,7 @@ end
 function serve.bmap(fs, slot, req)
   local arg = req.arg.bmap
   local block, err = fs.bmap(req, tonumber(req.nodeid), tonumber(arg.block), arg.blocksize)
-  if type(block) ~= "number" then
-    return block == nil and err ~= nil and refuse(req, err) or wrong(req, show(block), "a block number")
-  end
-  slot.out.bmap.block = block
-  C.fractal_reply(req, 0)
+  answer_number(req, slot.out.bmap, "block", block, err, "a block number")
 end
 
 function serve.ioctl(fs, _, req, lane)
@@ -432,11 +434,7 @@ function serve.poll(fs, slot, req)
     handle = tonumber(arg.kh)
   end
   local revents, err = fs.poll(req, tonumber(req.nodeid), arg.events, handle, tonumber(arg.fh))
-  if type(revents) ~= "number" then
-    return revents == nil and err ~= nil and refuse(req, err) or wrong(req, show(revents), "the events that are there")
-  end
-  slot.out.poll.revents = revents
-  C.fractal_reply(req, 0)
+  answer_number(req, slot.out.poll, "revents", revents, err, "the events that are there")
 end
 
 function serve.fallocate(fs, _, req)
@@ -448,11 +446,7 @@ end
 function serve.lseek(fs, slot, req)
   local arg = req.arg.lseek
   local offset, err = fs.lseek(req, tonumber(req.nodeid), tonumber(arg.offset), arg.whence, tonumber(arg.fh))
-  if type(offset) ~= "number" then
-    return offset == nil and err ~= nil and refuse(req, err) or wrong(req, show(offset), "an offset")
-  end
-  slot.out.lseek.offset = offset
-  C.fractal_reply(req, 0)
+  answer_number(req, slot.out.lseek, "offset", offset, err, "an offset")
 end
 
 local function copy_range(fs, req)

@@ -57,6 +57,11 @@ local function split_ttl(value)
   return sec, math.floor((value - sec) * 1e9)
 end
 
+--- 16 hex digits: lock owners are 64-bit hashes, which no Lua number holds.
+function types.owner_text(owner)
+  return ("%08x%08x"):format(tonumber(owner / 4294967296ULL), tonumber(owner % 4294967296ULL))
+end
+
 local function no_field(kind, key)
   error(("%s has no field '%s'"):format(kind, tostring(key)), 3)
 end
@@ -201,7 +206,7 @@ local set_fields = {
   ctime_nsec = function(raw) return raw.ctime_nsec end,
   kill_suidgid = function(_, valid) return band(valid, C.FRACTAL_SET_KILL_SUIDGID) ~= 0 end,
   lock_owner = function(raw, valid)
-    if band(valid, C.FRACTAL_SET_LOCKOWNER) ~= 0 then return raw.lock_owner end
+    if band(valid, C.FRACTAL_SET_LOCKOWNER) ~= 0 then return types.owner_text(raw.lock_owner) end
   end,
 }
 
@@ -325,13 +330,13 @@ end
 in_ops("umask", "mknod", "mkdir", "create", "tmpfile")
 in_ops("flags", "open", "opendir", "create", "tmpfile", "read", "write", "readdir", "readdirplus", "release",
   "releasedir", "rename2", "setxattr", "copy_file_range", "copy_file_range_64", "ioctl")
-in_ops("lock_owner", "read", "write", "flush", "release", "releasedir", "setattr")
 in_ops("read_flags", "read")
 in_ops("write_flags", "write")
 in_ops("open_flags", "open", "opendir", "create", "tmpfile")
 in_ops("release_flags", "release", "releasedir")
 in_ops("setxattr_flags", "setxattr")
 in_ops("valid", "setattr")
+in_ops("lk_flags", "getlk", "setlk", "setlkw")
 
 local function wire_field(req, field)
   local struct = ops_with[field][req.opcode]
@@ -345,7 +350,27 @@ local MAX_GROUPS = 65536
 local RESENT = bit.lshift(1ULL, C.FRACTAL_UNIQUE_RESEND)
 local UNIQUE = RESENT - 1
 
+-- Where the lock owner of a request stands: the structure's field, and the field and bit that say whether it counts.
+local owners = {
+  read = { "read", "lock_owner", "read_flags", C.FRACTAL_READ_LOCKOWNER },
+  write = { "write", "lock_owner", "write_flags", C.FRACTAL_WRITE_LOCKOWNER },
+  setattr = { "setattr", "lock_owner", "valid", C.FRACTAL_SET_LOCKOWNER },
+  flush = { "flush", "lock_owner" },
+  release = { "release", "lock_owner" },
+  getlk = { "lk", "owner" },
+  setlk = { "lk", "owner" },
+  setlkw = { "lk", "owner" },
+}
+
 local request_fields = {
+  --- Whose locks (fcntl(2), flock(2)) the request concerns, as in lock.owner; nil where the kernel does not say.
+  lock_owner = function(req)
+    local where = owners[types.op_names[req.opcode]]
+    local arg = where and req.arg[where[1]]
+    if arg and (not where[3] or band(arg[where[3]], where[4]) ~= 0) then
+      return types.owner_text(arg[where[2]])
+    end
+  end,
   unique = function(req) return tonumber(band(req.id, UNIQUE)) end,
   --- Was this request sent before? (notify.resend)
   resent = function(req) return band(req.id, RESENT) ~= 0ULL end,

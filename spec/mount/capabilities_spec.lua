@@ -116,7 +116,8 @@ describe("a capability", function()
     assert.truthy(refused(probe.source "function fs.init(conn) conn.submounts = true end")
       :find("the kernel does not offer submounts", 1, true))
     local m = helper.mount { source = probe.source(), options = { "submounts" } }
-    assert.truthy(m.log():find("warning: this kernel does not offer submounts: going on without it\n", 1, true), m.log())
+    local sentence = "warning: this kernel does not offer submounts: going on without it\n"
+    assert.truthy(m.log():find(sentence, 1, true), m.log())
     assert.equal("off", state_of(m, "submounts"))
   end)
 
@@ -581,7 +582,7 @@ helper.each_transport(function(transport)
       local int, null = function(n) return ffi.cast("long", n) end, ffi.cast("const char *", nil)
     ]]
 
-    -- Makes `tree`, a copy of the mount, and maps its owners: 0 is shown as 100000. `ok, err` tell whether that went well.
+    -- Makes `tree`, a copy of the mount, and maps its owners (0 is shown as 100000); `ok, err` tell how that went.
     local map_owners = [[
       local from, to = sys.pipe()
       local pid = sys.fork()
