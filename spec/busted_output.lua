@@ -1,5 +1,7 @@
 --- Prints one line for each spec with its time, every failure in full, and totals that scripts/test.sh adds up:
 -- the last line is "N passed, N failed".
+--
+-- A spec that runs many cases of its own at once counts them with busted.publish({ "cases" }, passed, failed).
 
 local pretty = require "pl.pretty"
 
@@ -11,6 +13,7 @@ return function()
   local busted = require "busted"
   local handler = require "busted.outputHandlers.base"()
   local started = 0
+  local cases = { passed = 0, failed = 0 }
 
   local function say(fmt, ...)
     io.write(fmt:format(...), "\n")
@@ -56,14 +59,20 @@ return function()
   end
 
   local function suite_end()
-    local bad = handler.failuresCount + handler.errorsCount
+    local bad = handler.failuresCount + handler.errorsCount + cases.failed
     if handler.pendingsCount > 0 then
       say("%d pending", handler.pendingsCount)
     end
-    say("%d passed, %d failed", handler.successesCount, bad)
+    say("%d passed, %d failed", handler.successesCount + cases.passed, bad)
     return nil, true
   end
 
+  local function count_cases(passed, failed)
+    cases.passed, cases.failed = cases.passed + passed, cases.failed + failed
+    return nil, true
+  end
+
+  busted.subscribe({ "cases" }, count_cases)
   busted.subscribe({ "test", "start" }, test_start)
   busted.subscribe({ "test", "end" }, test_end)
   busted.subscribe({ "failure" }, outside_error)

@@ -35,7 +35,7 @@ local ready_seconds = 30 -- a sanitizer build on a loaded machine takes a while 
 local exit_seconds = 15
 
 -- What teardown clears away, newest last.
-local mounts, tmpfs_mounts, directories = {}, {}, {}
+local mounts, own_mounts, directories = {}, {}, {}
 
 local function absolute(path)
   return path:sub(1, 1) == "/" and path or sys.getcwd() .. "/" .. path
@@ -320,15 +320,15 @@ function helper.teardown()
   for _ in ipairs(process.reap_all()) do
     problems[#problems + 1] = "a process could not be killed: it hangs in the kernel"
   end
-  for i = #tmpfs_mounts, 1, -1 do
-    sys.umount(tmpfs_mounts[i])
+  for i = #own_mounts, 1, -1 do
+    sys.umount(own_mounts[i])
   end
   for _, directory in ipairs(directories) do
     if not process.read_file("/proc/self/mountinfo"):find(directory, 1, true) then
       sys.remove_tree(sys.FDCWD, directory)
     end
   end
-  mounts, tmpfs_mounts, directories = {}, {}, {}
+  mounts, own_mounts, directories = {}, {}, {}
   if #problems > 0 then
     error(table.concat(problems, "\n"), 0)
   end
@@ -339,13 +339,29 @@ function helper.tmpfs()
   if helper.is_root then
     local directory = helper.directory()
     assert(sys.mount_tmpfs(directory))
-    tmpfs_mounts[#tmpfs_mounts + 1] = directory
+    own_mounts[#own_mounts + 1] = directory
     return directory
   end
   local name = ("/dev/shm/fractal-spec-%d-%g"):format(sys.getpid(), sys.clock("monotonic"))
   assert(sys.mkdir(name, "755"))
   directories[#directories + 1] = name
   return name
+end
+
+--- A fresh directory of an ext4: one of its own for root (an image in memory), else one of the directory for temporary
+-- files; nil and the reason where that is something else.
+function helper.ext4()
+  local directory = helper.directory()
+  if not helper.is_root then
+    local kind = process.run({ "stat", "-f", "-c", "%T", directory }, 10).out
+    return kind:find("ext2/ext3", 1, true) and directory, "the directory for temporary files is no ext4, but " .. kind
+  end
+  local image = helper.tmpfs() .. "/image"
+  local made = process.run({ "sh", "-c", 'truncate -s 1G "$1" && mkfs.ext4 -q -F "$1" && mount -o loop "$1" "$2"', "sh",
+    image, directory }, 60)
+  assert(made.status == 0, made.out .. made.err)
+  own_mounts[#own_mounts + 1] = directory
+  return directory
 end
 
 -- ---- one spec, several settings ------------------------------------------------------------------------------------
