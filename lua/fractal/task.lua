@@ -149,7 +149,7 @@ local function timer_sleep(self, seconds)
   self.io = io
   local result = task.finish(io, C.fractal_io_sleep(io, seconds))
   self.io = nil
-  return result >= 0 and not self.cancelled
+  return result >= 0 and not self.cancelled, result
 end
 
 local function guarded(fn)
@@ -159,11 +159,15 @@ local function guarded(fn)
   end
 end
 
-function task.timeout(seconds, fn)
+--- `refused`, where given, is called instead of fn when the timer cannot run (without io_uring).
+function task.timeout(seconds, fn, refused)
   local self = setmetatable({}, timer)
   task.spawn(function()
-    if timer_sleep(self, seconds) then
+    local due, result = timer_sleep(self, seconds)
+    if due then
       guarded(fn)
+    elseif refused and result == -errno.E.NOSYS then
+      refused()
     end
   end)
   return self
@@ -189,6 +193,8 @@ local function wait_in(list, seconds)
   if seconds then
     alarm = task.timeout(seconds, function()
       C.fractal_io_complete(io, -errno.E.TIMEDOUT)
+    end, function()
+      C.fractal_io_complete(io, -errno.E.NOSYS)
     end)
   end
   local result = task.wait(io)
