@@ -274,7 +274,7 @@ return function(low, p)
     end
     local r, err = fill(attr, path, value)
     if not r then
-      return nil, err
+      return nil, p.moved(ino, path, err)
     elseif removed == "hidden" then
       attr.nlink = math.max(attr.nlink - 1, 0)
     end

@@ -74,6 +74,14 @@ local function add_paths(p)
     return path
   end
 
+  --- The errno of a request whose path is not there: ESTALE where the inode has moved or lost its name meanwhile.
+  function p.moved(ino, path, err)
+    if err == E.NOENT and (p.path(ino) ~= path or removed[ino]) then
+      return E.STALE
+    end
+    return err
+  end
+
   function p.child(parent, name)
     local dir = p.path(parent)
     if parent == ROOT then

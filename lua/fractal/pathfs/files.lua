@@ -63,10 +63,12 @@ local function add_opening(low, p)
     local path, err = p.live(ino)
     if not path then
       return nil, err
-    elseif fs.open then
-      return opened("open", path, ino, open, fs.open(path, open.flags))
+    elseif not fs.open then
+      return opened("open", path, ino, open)
     end
-    return opened("open", path, ino, open)
+    local ok
+    ok, err = opened("open", path, ino, open, fs.open(path, open.flags))
+    return ok, err and p.moved(ino, path, err)
   end
 
   if fs.create then
@@ -101,7 +103,7 @@ local function add_opening(low, p)
     end
     p.drop(fh)
     if C.fractal_paths_release(p.tree, ino) then
-      p.remove_hidden(ino, path)
+      p.remove_hidden(ino)
     end
   end
 end

@@ -71,8 +71,9 @@ local function add_hiding(p)
     end
   end
 
-  --- The last open file of a hidden inode was closed.
-  function p.remove_hidden(id, path)
+  --- The last open file of a hidden inode was closed. Its path is asked for now: before, it may have had its old one.
+  function p.remove_hidden(id)
+    local path = p.path(id)
     if fs.unlink then
       context.status("unlink", path, fs.unlink(path))
     end
