@@ -5,7 +5,8 @@ local ffi = require "ffi"
 local sys = require "fractal.testing.sys"
 
 ffi.cdef [[ int fractal_spec_prctl(int, unsigned long) __asm__("prctl"); ]]
-local PR_SET_CHILD_SUBREAPER = 36
+local PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+local SIGTERM = 15
 
 local process = {}
 local Process = {}
@@ -80,6 +81,8 @@ function process.start(argv, options)
   if pid == 0 then
     sys.setpgid(0, 0)
     if not options.user or sys.become(options.user, options.user) then
+      -- When this run of the specs is killed, servers unmount instead of staying behind.
+      ffi.C.fractal_spec_prctl(PR_SET_PDEATHSIG, SIGTERM)
       sys.execv(line[1], line)
     end
     sys.exit(126)
