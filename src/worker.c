@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "internal.h"
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -354,6 +355,9 @@ static bool has_work(const struct fractal_worker *w)
 
 int fractal_worker_poll(struct fractal_worker *w)
 {
+	struct __kernel_timespec tick = { .tv_nsec = 100000000LL };
+	struct pollfd stop = { .fd = w->s->control_fd, .events = POLLIN };
+	struct io_uring_cqe *cqe;
 	int res;
 
 	if (!w->have_ring && has_work(w))
@@ -361,9 +365,12 @@ int fractal_worker_poll(struct fractal_worker *w)
 	if (!w->have_ring)
 		return -ENOSYS;
 	if (!ring_flush(w) && !has_work(w))
-		io_uring_submit_and_wait(&w->ring, 1);
+		io_uring_submit_and_wait_timeout(&w->ring, &cqe, 1, &tick, NULL);
 	/* Nothing is registered yet, so only operations complete. */
 	ring_next(w, &res);
+	/* A stop ends the waits of a hook that nobody else can reach. */
+	if (poll(&stop, 1, 0) > 0)
+		io_close_all(w);
 	return atomic_load(&w->s->quit) ? -ECANCELED : 0;
 }
 

@@ -3,6 +3,7 @@
 
 local client = require "spec.client"
 local helper = require "spec.helper"
+local process = require "spec.process"
 local script = require "spec.script"
 local sys = require "fractal.testing.sys"
 
@@ -401,6 +402,22 @@ helper.each_transport(function(transport)
       for i = 1, 3 do assert.is_true((readers[i]:wait(5) or 0) > 0) end
       assert.equal(3, select(2, m.log():gsub("ended with 125", "")), m.log())
       assert.is_false(helper.is_mounted(m.dir))
+    end)
+
+    it("ends an init that waits when the command is told to stop", function()
+      local base = helper.directory()
+      helper.write_file(base .. "/script.lua", script.one_file [[
+        function fs.init() return fractal.io.sleep(1000) end]])
+      assert(sys.mkdir(base .. "/mnt", "755"))
+      helper.write_file(base .. "/log", "")
+      local server = process.start({ helper.binary, "-o", "transport=" .. transport, base .. "/script.lua",
+        base .. "/mnt" }, { out = base .. "/log" })
+      assert.truthy(helper.eventually(5, function() return helper.is_mounted(base .. "/mnt") end))
+      sys.sleep(0.3)
+      server:kill("term")
+      assert.equal(1, server:wait(5) or "a command that hangs", helper.read_file(base .. "/log"))
+      assert.truthy(helper.read_file(base .. "/log"):find("init returned Operation canceled: not mounted", 1, true))
+      assert.is_false(helper.is_mounted(base .. "/mnt"))
     end)
 
     it("lets 64 waits of one worker overlap", function()
