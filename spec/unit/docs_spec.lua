@@ -8,9 +8,9 @@ local ops = require "fractal.ops"
 local process = require "spec.process"
 
 local reference = process.read_file("docs/reference.md")
-local submodules = { "io", "notify", "backing", "log" }
+local submodules = { "io", "notify", "backing", "log", "shared", "worker" }
 -- What only the library calls.
-local internal = { ["fractal.log.attach"] = true, ["fractal.notify.deliver"] = true }
+local internal = { ["fractal.log.attach"] = true, ["fractal.notify.deliver"] = true, ["fractal.worker.deliver"] = true }
 -- Operations that the library turns into calls of another one's handler, or handles itself.
 local without_handler = { "batch_forget", "rename2", "setlkw", "copy_file_range_64", "interrupt", "notify_reply" }
 
@@ -28,8 +28,14 @@ local function assert_none(list, what)
   assert.equal(0, #list, what .. ": " .. table.concat(list, ", "))
 end
 
+-- Known to a running worker only.
+local at_run_time = { ["fractal.worker.id"] = true, ["fractal.worker.count"] = true }
+
 -- What "fractal.io.open" names: a field of the package, or a module of that name.
 local function resolve(name)
+  if at_run_time[name] then
+    return true
+  end
   local value = fractal
   for part in name:gsub("^fractal%.", ""):gmatch("[%w_]+") do
     if type(value) ~= "table" then
@@ -115,6 +121,13 @@ describe("the reference", function()
     end
     assert_none(missing, "the reference does not mention")
     assert_none(wrong, "there is no handler")
+  end)
+
+  it("has every handler by path", function()
+    local names = process.read_file("lua/fractal/pathfs.lua"):match("local HANDLERS = (%b{})")
+    for name in names:gmatch('"([%w_]+)"') do
+      assert.is_truthy(name == "prepare" or name == "reload" or reference:find("`" .. name .. "%("), name)
+    end
   end)
 
   it("lists settings that exist", function()
