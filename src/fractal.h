@@ -410,8 +410,10 @@ struct fractal_path {
 	double stamp; /* while fractal_paths_stamp() is the same, the path is */
 	char *bytes;  /* "/" or "/a/b"; no NUL behind it */
 	uint32_t length, capacity;
-	bool hidden;  /* as fractal_paths_hide() set it */
-	bool removed; /* the node has no name any more; this was its last one */
+	uint32_t kind; /* S_IFMT bits, 0: unknown */
+	bool hidden;   /* as fractal_paths_hide() set it */
+	bool removed;  /* the node has no name any more; this was its last one */
+	bool replaced; /* … and a rename gave that name to another file */
 };
 
 /** The session's table, made at the first call; it ends with the session. NULL: out of memory. */

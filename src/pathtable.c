@@ -35,6 +35,7 @@ struct node {
 	uint32_t opens, children;
 	uint32_t kind; /* S_IFMT bits of the mode; 0: unknown */
 	bool hidden;
+	bool replaced; /* its last name went to another node by a rename */
 };
 
 struct fractal_paths {
@@ -233,6 +234,7 @@ static void reap(struct fractal_paths *t, struct node *n)
 		return;
 	n->generation++;
 	n->kind = 0;
+	n->replaced = false;
 	n->next_free = t->free;
 	t->free = n->id;
 	t->count--;
@@ -427,8 +429,10 @@ static int rename_locked(struct fractal_paths *t, struct node *dir, const char *
 	if (swap && from && to)
 		return exchange(t, from, to);
 	/* A side of an exchange that is not known here becomes unknown on the other, too. */
-	if (to)
+	if (to) {
+		to->node->replaced = true;
 		detach(t, to);
+	}
 	return from ? move(t, from, newdir, newname, newlen) : 0;
 }
 
@@ -566,6 +570,8 @@ int fractal_paths_path(struct fractal_paths *t, uint64_t id, struct fractal_path
 	n = used_node(t, id);
 	if (n) {
 		path->stamp = fractal_paths_stamp(t, id);
+		path->kind = n->kind;
+		path->replaced = n->replaced && only_gone(n);
 		path->hidden = n->hidden;
 		path->removed = n->hidden || only_gone(n);
 		rc = build_path(n, path);

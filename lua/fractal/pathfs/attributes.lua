@@ -253,7 +253,7 @@ return function(low, p)
   local function fill_ghost(attr, ino)
     local r = ghosts[ino]
     if not r then
-      return nil, E.STALE
+      return nil, p.removed(ino) == "directory" and E.NOENT or E.STALE
     end
     copy_attr(attr, r, mode_of(r))
     attr.nlink = 0
@@ -269,7 +269,7 @@ return function(low, p)
     elseif removed then
       value = p.handle_of(ino)
     end
-    if removed == "gone" and value == nil then
+    if (removed == "gone" or removed == "directory") and value == nil then
       return fill_ghost(attr, ino)
     end
     local r, err = fill(attr, path, value)
@@ -363,8 +363,11 @@ return function(low, p)
     elseif p.removed(ino) then
       value = p.handle_of(ino)
     end
-    if value == nil and p.removed(ino) == "gone" then
-      return nil, E.STALE
+    if value == nil and p.removed(ino) then
+      path, err = p.live(ino)
+      if not path then
+        return nil, err
+      end
     end
     local ok = true
     if set.size then

@@ -8,9 +8,11 @@ require "fractal.cdef"
 local errno = require "fractal.errno"
 local log = require "fractal.log"
 local session = require "fractal.session"
+local types = require "fractal.types"
 
 local C, E = ffi.C, errno.E
 
+local DIR = types.S_IF.dir
 local ROOT = 1
 local HIDDEN = ".fractal-hidden-" -- in the root: files that were removed while open
 local MAX_NUMBER = 2 ^ 53
@@ -28,6 +30,19 @@ function context.show(value)
 end
 
 -- paths of inodes ------------------------------------------------------------------------------------------------
+
+--- Whether the inode of a path has no name any more: nil, "hidden", "replaced" (another file has it), "directory" (one
+-- that is gone) or "gone".
+local function state_of(path)
+  if not path.removed then
+    return nil
+  elseif path.hidden then
+    return "hidden"
+  elseif path.replaced then
+    return "replaced"
+  end
+  return path.kind == DIR and "directory" or "gone"
+end
 
 --- p.path(ino), p.child(parent, name), p.removed(ino), p.attach(): the table of the session that is served.
 local function add_paths(p)
@@ -47,7 +62,7 @@ local function add_paths(p)
     end
     local path = ffi.string(buffer.bytes, buffer.length)
     paths[ino], stamps[ino] = path, buffer.stamp
-    removed[ino] = buffer.removed and (buffer.hidden and "hidden" or "gone") or nil
+    removed[ino] = state_of(buffer)
     return path
   end
 
@@ -59,24 +74,26 @@ local function add_paths(p)
     return fetch(ino)
   end
 
-  --- Has the inode no name any more? nil, "hidden" or "gone". Valid after p.path(ino).
+  --- Has the inode no name any more? See state_of(). Valid after p.path(ino).
   function p.removed(ino)
     return removed[ino]
   end
 
-  --- The path of an inode that has one, or nil, E.STALE: the kernel then looks the name up anew, for another file may
-  -- have it now.
+  --- The path of an inode that has one, or nil, E.STALE: the kernel then looks the name up anew. A replaced file's path
+  -- is that of the one that has it now: whoever looked it up just before the rename gets the new one.
   function p.live(ino)
     local path = p.path(ino)
     if removed[ino] == "gone" then
       return nil, E.STALE
+    elseif removed[ino] == "directory" then
+      return nil, E.NOENT
     end
     return path
   end
 
   --- The errno of a request whose path is not there: ESTALE where the inode has moved or lost its name meanwhile.
   function p.moved(ino, path, err)
-    if err == E.NOENT and (p.path(ino) ~= path or removed[ino]) then
+    if err == E.NOENT and (p.path(ino) ~= path or removed[ino]) and removed[ino] ~= "directory" then
       return E.STALE
     end
     return err
