@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -82,15 +83,36 @@ static inline bool is_mounted(const char *mountpoint)
 	return found;
 }
 
+#define URING_SWITCH "/sys/module/fuse/parameters/enable_uring"
+
+/*
+ * The switch is the whole machine's, so tests that run at the same time agree by flock(2) on its file: who changes it holds
+ * it alone (LOCK_EX), who starts a session shares it until that is ready. Returns the descriptor whose closing ends it, or -1.
+ */
+static bool switch_is_mine;
+
+static inline int lock_switch(int how)
+{
+	int fd = switch_is_mine ? -1 : open(URING_SWITCH, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && flock(fd, how)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 /* Can FUSE over io_uring be had on this machine now? */
 static inline bool have_uring(void)
 {
-	FILE *f = fopen("/sys/module/fuse/parameters/enable_uring", "re");
+	FILE *f = fopen(URING_SWITCH, "re");
 	struct io_uring ring;
-	int on = f ? fgetc(f) : 'N';
+	int lock = lock_switch(LOCK_SH), on = f ? fgetc(f) : 'N';
 
 	if (f)
 		fclose(f);
+	if (lock >= 0)
+		close(lock);
 	if (on != 'Y' || io_uring_queue_init(2, &ring, 0))
 		return false;
 	io_uring_queue_exit(&ring);
@@ -197,15 +219,18 @@ static inline int server_join(struct server *v)
 static inline bool server_start(struct server *v, const struct fractal_config *config, void *user)
 {
 	double end = seconds_now() + READY_SECONDS;
+	int lock = lock_switch(LOCK_SH), rc = server_mount(v, config, user);
 
-	v->result = server_mount(v, config, user);
-	if (v->result)
-		return false;
-	server_begin(v);
-	while (atomic_load(&v->state) == 0 && seconds_now() < end)
+	if (rc == 0)
+		server_begin(v);
+	else
+		v->result = rc;
+	while (rc == 0 && atomic_load(&v->state) == 0 && seconds_now() < end)
 		pause_ms(2);
-	if (atomic_load(&v->state) == 1)
-		return true;
+	if (lock >= 0)
+		close(lock);
+	if (rc || atomic_load(&v->state) == 1)
+		return rc == 0;
 	if (atomic_load(&v->state) == 0) {
 		server_complain(v, "the session does not become ready");
 		fractal_session_stop(v->session);

@@ -9,11 +9,9 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 
-#define SWITCH "/sys/module/fuse/parameters/enable_uring"
-
 static bool set_switch(const char *value)
 {
-	int fd = open(SWITCH, O_WRONLY | O_CLOEXEC);
+	int fd = open(URING_SWITCH, O_WRONLY | O_CLOEXEC);
 	bool done = fd >= 0 && write(fd, value, 1) == 1;
 
 	if (fd >= 0)
@@ -107,7 +105,7 @@ static void an_offer_not_made_is_not_taken(void)
 			"transport=uring cannot be had: FUSE over io_uring is off");
 	set_switch("Y");
 	if (CHECK(started)) {
-		check_classic(&v, fs, "FUSE over io_uring is off (as root: echo Y > " SWITCH);
+		check_classic(&v, fs, "FUSE over io_uring is off (as root: echo Y > " URING_SWITCH);
 	}
 	flat_free(fs);
 }
@@ -178,6 +176,9 @@ int main(void)
 		printf("FUSE over io_uring is off: its registration is not tested\n");
 		return check_result();
 	}
+	/* Until the end of this process. */
+	lock_switch(LOCK_EX);
+	switch_is_mine = true;
 	atexit(restore_switch);
 	RUN(an_offer_not_made_is_not_taken);
 	RUN(auto_follows_a_refused_registration);
