@@ -453,6 +453,44 @@ helper.each_transport(function(transport)
       eventually(function() return probe.run(m, "return seen.forgotten or 0") == "500" end)
     end)
 
+    it("lookup, mkdir, unlink, rmdir, readlink, readdir: names and parents", function()
+      local m = mount [[
+        local nodes = { dir = 3, link = 4 }
+        local modes = { [3] = 0x41ff, [4] = 0xa1ff }
+        local plain = fs.lookup
+        function fs.lookup(req, parent, name, entry)
+          seen.lookup = parent .. " " .. name
+          if parent ~= 1 or not nodes[name] then return plain(req, parent, name, entry) end
+          entry.ino, entry.generation, entry.attr.mode, entry.attr.size = nodes[name], 7, modes[nodes[name] ], 4
+        end
+        function fs.getattr(req, ino, attr)
+          fill(ino, attr)
+          attr.mode = modes[ino] or attr.mode
+        end
+        function fs.mkdir(req, parent, name, mode, entry)
+          seen.args = ("mkdir %d %s %o %o"):format(parent, name, mode, req.umask)
+          entry.ino, entry.attr.mode = 5, 0x4000 + mode % 4096
+        end
+        function fs.unlink(req, parent, name) seen.args = ("unlink %d %s"):format(parent, name) end
+        function fs.rmdir(req, parent, name) seen.args = ("rmdir %d %s"):format(parent, name) end
+        function fs.readlink(req, ino) return "to " .. ino end
+        function fs.readdir(req, ino, dir, offset, fh)
+          for i = offset + 1, 3 do
+            if not dir:add(("name%d"):format(i), 10 + i, i == 2 and "dir" or "file", i) then break end
+          end
+        end]]
+      local function try(text)
+        client.output(m, "sys.umask '022' " .. text, 5)
+        return probe.run(m, "return seen.args")
+      end
+      assert.equal("mkdir 3 new 755 22", try "must.mkdir(MNT .. '/dir/new', '777')")
+      assert.equal("3 new", probe.run(m, "return seen.lookup"))
+      assert.equal("rmdir 1 dir", try "must.rmdir(MNT .. '/dir')")
+      assert.equal("unlink 1 file", try "must.unlink(MNT .. '/file')")
+      assert.equal("to 4", client.output(m, "io.write((must.readlink(MNT .. '/link')))", 5))
+      assert.equal("name1 name2 name3\n", select(2, m:sh("cd $MNT && echo *", 5)))
+    end)
+
     it("setattr: what changes and nothing else, times before 1970, now", function()
       local m = mount [[
         function fs.setattr(req, ino, set, attr)
