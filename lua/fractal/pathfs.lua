@@ -42,9 +42,9 @@ local C = ffi.C
 local pathfs = {}
 
 local HANDLERS = {
-  "prepare", "init", "destroy", "reload", "getattr", "readdir", "open", "read", "write", "create", "release", "truncate",
-  "chmod", "chown", "utimens", "mkdir", "rmdir", "unlink", "rename", "link", "symlink", "readlink", "mknod", "statfs", "access",
-  "flush", "fsync", "opendir", "releasedir", "fsyncdir", "setxattr", "getxattr", "listxattr", "removexattr",
+  "prepare", "init", "destroy", "reload", "getattr", "readdir", "open", "read", "write", "create", "release",
+  "truncate", "chmod", "chown", "utimens", "mkdir", "rmdir", "unlink", "rename", "link", "symlink", "readlink",
+  "mknod", "statfs", "access", "flush", "fsync", "opendir", "releasedir", "fsyncdir", "setxattr", "getxattr", "listxattr", "removexattr",
   "fallocate", "lseek", "copy_file_range", "ioctl", "poll", "getlk", "setlk", "flock", "syncfs",
 }
 

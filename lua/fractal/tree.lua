@@ -9,8 +9,8 @@
 --       ["users/"] = function() return { alice = "1\n" } end,      a directory made anew whenever it is looked at
 --     }
 --
--- `write` is called with the bytes of each write(2), as in sysfs, and may refuse them with nil, E.INVAL; `read` may be a
--- string, too. `mode` beside them sets the permissions (default: "0444", "0644" where there is `write`, "0200" where
+-- `write` is called with the bytes of each write(2), as in sysfs, and may refuse them with nil, E.INVAL; `read` may be
+-- a string, too. `mode` beside them sets the permissions (default: "0444", "0644" where there is `write`, "0200" where
 -- there is only that). A file made by a function has the size it had when it was last opened, 0 before; it is read past
 -- the page cache, so every program sees all of it. Functions may return nil and an errno.
 --
