@@ -1,7 +1,6 @@
 --- The documents against the code: names, settings, options, links. Their code blocks are run by
 -- spec/mount/docs_spec.lua.
 
-local caps = require "fractal.caps"
 local fractal = require "fractal"
 local helper = require "spec.helper"
 local markdown = require "spec.markdown"
@@ -145,31 +144,6 @@ describe("the reference", function()
   it("has every method of views", function()
     for method in process.read_file("lua/fractal/view.lua"):gmatch("\nfunction methods%.([%w_]+)") do
       assert.is_truthy(reference:find("`v:" .. method .. "%("), method)
-    end
-  end)
-end)
-
-describe("the pages of operations and capabilities", function()
-  -- The page's row of a name has all these texts.
-  local function assert_row(page, name, texts)
-    local row = page:match("\n| `" .. name .. "` |([^\n]*)")
-    assert.is_truthy(row, name)
-    for _, text in ipairs(texts) do
-      assert.is_truthy(row:find(text, 1, true), ("%s: %s"):format(name, text))
-    end
-  end
-
-  it("have every operation", function()
-    local page = process.read_file("docs/operations.md")
-    for _, row in ipairs(ops) do
-      assert_row(page, row.name, { tostring(row.opcode), tostring(row.err), row.doc })
-    end
-  end)
-
-  it("have every capability", function()
-    local page = process.read_file("docs/capabilities.md")
-    for _, row in ipairs(caps) do
-      assert_row(page, row.option, { tostring(row.bit), row.doc })
     end
   end)
 end)
