@@ -440,13 +440,13 @@ FRACTAL_API void fractal_paths_unlink(struct fractal_paths *paths, uint64_t pare
 FRACTAL_API int fractal_paths_rename(struct fractal_paths *paths, uint64_t parent, const char *name,
 				     uint32_t len, uint64_t newparent, const char *newname,
 				     uint32_t newlen, bool swap);
-/** The kernel forgets @nlookup lookups. -ENOENT for an unknown id. */
+/** The kernel forgets @nlookup lookups. 0; 1: nobody can reach a hidden node any more, which stays until it is hidden no more; -ENOENT. */
 FRACTAL_API int fractal_paths_forget(struct fractal_paths *paths, uint64_t id, uint64_t nlookup);
 /** A file or directory is opened; until it is released its node stays. */
 FRACTAL_API void fractal_paths_open(struct fractal_paths *paths, uint64_t id);
-/** It is released. True: that was the last one of a hidden node, which stays until it is hidden no more. */
+/** It is released. True: nobody can reach a hidden node any more. */
 FRACTAL_API bool fractal_paths_release(struct fractal_paths *paths, uint64_t id);
-/** Marks a node as one whose file is removed once it is closed. */
+/** Marks a node as one whose file is removed once it is closed and forgotten. */
 FRACTAL_API void fractal_paths_hide(struct fractal_paths *paths, uint64_t id, bool hidden);
 /** Changes whenever the node's path does. Takes no lock. */
 FRACTAL_API double fractal_paths_stamp(const struct fractal_paths *paths, uint64_t id);

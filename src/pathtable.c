@@ -461,18 +461,26 @@ int fractal_paths_rename(struct fractal_paths *t, uint64_t parent, const char *n
 
 /* ---- the public calls: nodes ---- */
 
+/* A hidden node that nobody can reach any more: its file is to be removed. */
+static bool over(const struct node *n)
+{
+	return n->hidden && !n->opens && !n->nlookup;
+}
+
 int fractal_paths_forget(struct fractal_paths *t, uint64_t id, uint64_t nlookup)
 {
 	struct node *n;
+	bool last_of_hidden = false;
 
 	pthread_mutex_lock(&t->lock);
 	n = used_node(t, id);
 	if (n && n->nlookup) {
 		n->nlookup -= nlookup < n->nlookup ? nlookup : n->nlookup;
+		last_of_hidden = over(n);
 		reap(t, n);
 	}
 	pthread_mutex_unlock(&t->lock);
-	return n ? 0 : -ENOENT;
+	return n ? last_of_hidden : -ENOENT;
 }
 
 void fractal_paths_open(struct fractal_paths *t, uint64_t id)
@@ -495,7 +503,7 @@ bool fractal_paths_release(struct fractal_paths *t, uint64_t id)
 	n = used_node(t, id);
 	if (n && n->opens) {
 		n->opens--;
-		last_of_hidden = !n->opens && n->hidden;
+		last_of_hidden = over(n);
 		reap(t, n);
 	}
 	pthread_mutex_unlock(&t->lock);

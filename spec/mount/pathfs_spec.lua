@@ -161,6 +161,8 @@ describe("fractal.pathfs", function()
         ["^owners/files in a set%-group%-id"] = "new files are given to the caller's group",
         ["^owners/directories in a set%-group%-id"] = "new files are given to the caller's group",
         ["^rename/a name is always there while"] = "renames that overtake an open twice end it with ESTALE",
+        ["^directories/the name of a removed directory"] = "the state that removed it alone knows what it was",
+        ["^directories/a removed open directory"] = "the state that removed it alone knows what it was",
         ["^acls/"] = "there are no handlers of extended attributes",
         ["^special/mknod of? ?a? ?file"] = "mknod makes fifos only",
         ["^special/mknod makes a"] = "mknod makes fifos only",

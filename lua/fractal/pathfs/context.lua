@@ -109,7 +109,9 @@ local function add_paths(p)
 
   --- The kernel gives lookups back.
   function p.forget(ino, nlookup)
-    C.fractal_paths_forget(tree, ino, nlookup)
+    if C.fractal_paths_forget(tree, ino, nlookup) == 1 then
+      p.remove_hidden(ino)
+    end
     paths[ino], stamps[ino], removed[ino] = nil, nil, nil
   end
 end

@@ -2,7 +2,7 @@
 --
 -- A file that is removed while it is open must go on to work. Where the script can rename, the library moves such a
 -- file out of the way, to a hidden name in the root that no listing and no lookup shows, and unlinks it when it is
--- closed for the last time. Otherwise (or with the setting hide_unlinked = false, for scripts that find the file by its
+-- closed and forgotten. Otherwise (or with the setting hide_unlinked = false, for scripts that find the file by its
 -- handle) handlers go on to get its last path, with a file handle, and `getattr` gets the handle of an open file, too;
 -- what comes without a handle is answered ESTALE, so that no handler takes a new file of that name for it.
 
@@ -71,7 +71,7 @@ local function add_hiding(p)
     end
   end
 
-  --- The last open file of a hidden inode was closed. Its path is asked for now: before, it may have had its old one.
+  --- Nobody can reach a hidden inode any more. Its path is asked for now: before, it may have had its old one.
   function p.remove_hidden(id)
     local path = p.path(id)
     if fs.unlink then
