@@ -44,8 +44,9 @@ local pathfs = {}
 local HANDLERS = {
   "prepare", "init", "destroy", "reload", "getattr", "readdir", "open", "read", "write", "create", "release",
   "truncate", "chmod", "chown", "utimens", "mkdir", "rmdir", "unlink", "rename", "link", "symlink", "readlink",
-  "mknod", "statfs", "access", "flush", "fsync", "opendir", "releasedir", "fsyncdir", "setxattr", "getxattr", "listxattr", "removexattr",
-  "fallocate", "lseek", "copy_file_range", "ioctl", "poll", "getlk", "setlk", "flock", "syncfs",
+  "mknod", "statfs", "access", "flush", "fsync", "opendir", "releasedir", "fsyncdir", "setxattr", "getxattr",
+  "listxattr", "removexattr", "fallocate", "lseek", "copy_file_range", "ioctl", "poll", "getlk", "setlk", "flock",
+  "syncfs",
 }
 
 local handler_names = {}
