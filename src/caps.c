@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define CAP_BIT(name) (1ull << FRACTAL_CAP_##name)
+#define EXT_MINOR     38 /* before, the kernel does not say where a security context begins */
 
 enum cap_default {
 	ON,
@@ -130,6 +131,11 @@ int caps_settle(struct fractal_session *s)
 	if (!(c->wanted & CAP_BIT(DO_READDIRPLUS)))
 		c->wanted &= ~CAP_BIT(READDIRPLUS_AUTO);
 	c->wanted &= c->offered;
+	if (c->wanted & CAP_BIT(SECURITY_CTX) && c->proto_minor < EXT_MINOR) {
+		session_log(s, FRACTAL_LOG_WARN,
+			    "security_ctx needs Linux 6.2 or newer: going on without it");
+		c->wanted &= ~CAP_BIT(SECURITY_CTX);
+	}
 	why = conflict(s, c->wanted);
 	if (why)
 		session_log(s, FRACTAL_LOG_ERROR, "%s", why);
