@@ -22,7 +22,7 @@
 	 FRACTAL_FOPEN_STREAM)
 
 enum {
-	BUCKETS = 256
+	BUCKETS = 1024
 };
 
 /* An id that was promised and that no reply has used so far. */
@@ -33,7 +33,8 @@ struct claim {
 
 /* One open file that an id was given to. */
 struct backed_open {
-	struct backed_open *next;
+	struct backed_open *next;	/* of this nodeid's bucket */
+	struct backed_open *next_by_id; /* of this id's */
 	uint64_t nodeid, fh;
 	int32_t id;
 };
@@ -42,6 +43,7 @@ struct backing {
 	pthread_mutex_t lock;
 	_Atomic uint32_t count;		    /* of open files */
 	struct backed_open *opens[BUCKETS]; /* by nodeid */
+	struct backed_open *by_id[BUCKETS];
 	int claimed_count, claimed_room;
 	struct claim *claimed;
 	bool told[FRACTAL_MAX_ERRNO + 1];
@@ -143,17 +145,49 @@ static struct backed_open **bucket(struct backing *b, uint64_t nodeid)
 	return &b->opens[(nodeid ^ nodeid >> 8 ^ nodeid >> 16) % BUCKETS];
 }
 
+static struct backed_open **id_bucket(struct backing *b, int32_t id)
+{
+	return &b->by_id[(uint32_t)id % BUCKETS];
+}
+
 /* With the lock held. */
 static bool in_use(struct backing *b, int32_t id)
 {
 	for (int i = 0; i < b->claimed_count; i++)
 		if (b->claimed[i].id == id)
 			return true;
-	for (int i = 0; i < BUCKETS; i++)
-		for (struct backed_open *o = b->opens[i]; o; o = o->next)
-			if (o->id == id)
-				return true;
+	for (struct backed_open *o = *id_bucket(b, id); o; o = o->next_by_id)
+		if (o->id == id)
+			return true;
 	return false;
+}
+
+/* With the lock held. */
+static void remember(struct backing *b, struct backed_open *o)
+{
+	o->next = *bucket(b, o->nodeid);
+	*bucket(b, o->nodeid) = o;
+	o->next_by_id = *id_bucket(b, o->id);
+	*id_bucket(b, o->id) = o;
+	atomic_fetch_add(&b->count, 1);
+}
+
+/* With the lock held: takes the record of one open file out, or returns NULL. */
+static struct backed_open *forget(struct backing *b, uint64_t nodeid, uint64_t fh)
+{
+	struct backed_open **at, **by_id, *o;
+
+	for (at = bucket(b, nodeid); (o = *at); at = &o->next)
+		if (o->nodeid == nodeid && o->fh == fh)
+			break;
+	if (!o)
+		return NULL;
+	*at = o->next;
+	for (by_id = id_bucket(b, o->id); *by_id != o; by_id = &(*by_id)->next_by_id)
+		;
+	*by_id = o->next_by_id;
+	atomic_fetch_sub(&b->count, 1);
+	return o;
 }
 
 /* With the lock held: takes one promise of @id back. */
@@ -272,9 +306,7 @@ int backing_opened(struct fractal_request *req, uint64_t nodeid,
 	*o = (struct backed_open){ .nodeid = nodeid, .fh = open->fh, .id = open->backing_id };
 	pthread_mutex_lock(&b->lock);
 	unclaim(b, o->id);
-	o->next = *bucket(b, nodeid);
-	*bucket(b, nodeid) = o;
-	atomic_fetch_add(&b->count, 1);
+	remember(b, o);
 	pthread_mutex_unlock(&b->lock);
 	return 0;
 }
@@ -284,20 +316,14 @@ void backing_released(struct fractal_request *req)
 {
 	struct fractal_session *s = req->worker->s;
 	struct backing *b = s->backing;
-	struct backed_open **at, *o;
-	bool last = false;
+	struct backed_open *o;
+	bool last;
 
 	if (!atomic_load(&b->count))
 		return;
 	pthread_mutex_lock(&b->lock);
-	for (at = bucket(b, req->nodeid); (o = *at); at = &o->next)
-		if (o->nodeid == req->nodeid && o->fh == req->arg->release.fh)
-			break;
-	if (o) {
-		*at = o->next;
-		atomic_fetch_sub(&b->count, 1);
-		last = !in_use(b, o->id);
-	}
+	o = forget(b, req->nodeid, req->arg->release.fh);
+	last = o && !in_use(b, o->id);
 	pthread_mutex_unlock(&b->lock);
 	/* The script may have closed it before: then there is nothing left to close. */
 	if (last)
