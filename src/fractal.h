@@ -565,10 +565,16 @@ struct fractal_retrieved {
  */
 FRACTAL_API int fractal_worker_retrieve(struct fractal_worker *worker, uint64_t nodeid,
 					uint64_t offset, uint32_t size, uint64_t *cookie);
-/** Where a worker's list begins: *fractal_worker_retrieved(w) is not NULL when an answer waits. The address never changes. */
+/**
+ * Where a worker's list begins, at an address that never changes: not NULL when answers wait. For a caller to whom even a call
+ * of the next function is too much.
+ */
 FRACTAL_API struct fractal_retrieved *const volatile *
 fractal_worker_retrieved(const struct fractal_worker *worker);
-/** Takes all answers, in the order they came, linked by `next`. On the worker's thread, which is woken for them. */
+/**
+ * Takes all answers, in the order they came, linked by `next`; NULL: there are none. On the worker's thread, behind
+ * fractal_next(): config.serve is called again for those that come later.
+ */
 FRACTAL_API struct fractal_retrieved *fractal_worker_take_retrieved(struct fractal_worker *worker);
 FRACTAL_API void fractal_retrieved_free(struct fractal_retrieved *retrieved);
 

@@ -389,6 +389,8 @@ struct fractal_retrieved *fractal_worker_take_retrieved(struct fractal_worker *w
 {
 	struct fractal_retrieved *r, *next, *in_order = NULL;
 
+	if (!atomic_load_explicit(&w->retrieved, memory_order_relaxed))
+		return NULL;
 	for (r = atomic_exchange(&w->retrieved, NULL); r; r = next) {
 		next = r->next;
 		r->next = in_order;
