@@ -123,6 +123,7 @@ helper.each_transport(function(transport)
       local m = mount(plain, { cache = "always" }, transport)
       helper.write_file(m.source .. "/file", "first")
       client.output(m, behind_the_back .. [[
+        must.open(MNT .. "/file", "rdonly") -- an inode in use stays, whatever else needs memory
         assert(content "file" == "first")
         must.stat(MNT .. "/file") -- birth times are asked for once
         change("file", "other")
