@@ -214,9 +214,9 @@ static void unhash(struct fractal_paths *t, struct link *l)
 static void reap(struct fractal_paths *t, struct node *n);
 
 /* Takes a link, already out of the hash table, from its node. */
-static void drop_link(struct fractal_paths *t, struct link *l)
+static void drop_link(struct fractal_paths *t, struct node *n, struct link *l)
 {
-	struct link **at = &l->node->links;
+	struct link **at = &n->links;
 	struct node *parent = l->parent;
 
 	while (*at != l)
@@ -238,10 +238,11 @@ static void reap(struct fractal_paths *t, struct node *n)
 	n->next_free = t->free;
 	t->free = n->id;
 	t->count--;
-	while (n->links) {
-		if (!n->links->gone)
-			unhash(t, n->links);
-		drop_link(t, n->links);
+	for (struct link *l = n->links, *next; l; l = next) {
+		next = l->other;
+		if (!l->gone)
+			unhash(t, l);
+		drop_link(t, n, l);
 	}
 }
 
@@ -253,7 +254,7 @@ static void detach(struct fractal_paths *t, struct link *l)
 	unhash(t, l);
 	touch(t, n);
 	if (n->links != l || l->other)
-		drop_link(t, l);
+		drop_link(t, n, l);
 	reap(t, n);
 }
 
@@ -283,7 +284,7 @@ static int add_name(struct fractal_paths *t, struct node *n, struct node *parent
 	if (!l)
 		return -ENOMEM;
 	if (only_gone(n))
-		drop_link(t, n->links);
+		drop_link(t, n, n->links);
 	attach(t, l, n);
 	return 0;
 }
@@ -393,7 +394,7 @@ static int move(struct fractal_paths *t, struct link *l, struct node *parent, co
 		return -ENOMEM;
 	unhash(t, l);
 	attach(t, next, n);
-	drop_link(t, l);
+	drop_link(t, l->node, l);
 	return 0;
 }
 
@@ -413,8 +414,8 @@ static int exchange(struct fractal_paths *t, struct link *a, struct link *b)
 	unhash(t, b);
 	attach(t, new_a, was_b);
 	attach(t, new_b, was_a);
-	drop_link(t, a);
-	drop_link(t, b);
+	drop_link(t, a->node, a);
+	drop_link(t, b->node, b);
 	return 0;
 }
 
