@@ -8,6 +8,7 @@
 local documents = {}
 
 local OPERATIONS = "spec/mount/operations_spec.lua"
+local LOCKS = "spec/mount/locks_spec.lua"
 local names = { OPERATIONS, "lookup, mkdir, unlink, rmdir, readlink, readdir: names and parents" }
 local files = { OPERATIONS, "open, read, write, flush, fsync, release: flags, owners, handles" }
 local making = { OPERATIONS, "mknod, create, symlink, link: modes, devices, the umask" }
@@ -84,16 +85,16 @@ documents.operations = {
   fsyncdir = { call = "fsyncdir(req, ino, datasync, fh)", result = "nothing", without = "success", proof = files },
   getlk = {
     call = "getlk(req, ino, lock, fh)", result = "`lock`", without = "the kernel keeps the locks",
-    proof = { OPERATIONS, "getlk and setlk: POSIX locks by owner and range" },
+    proof = { LOCKS, "getlk and setlk: POSIX locks by owner and range" },
   },
   setlk = {
     call = "setlk(req, ino, lock, fh, wait)", result = "nothing", without = "the kernel keeps the locks",
-    proof = { OPERATIONS, "getlk and setlk: POSIX locks by owner and range" },
+    proof = { LOCKS, "getlk and setlk: POSIX locks by owner and range" },
     note = "`flock(req, ino, op, fh)` for flock(2)",
   },
   setlkw = {
     call = "setlk(req, ino, lock, fh, wait)", result = "nothing", without = "the kernel keeps the locks",
-    proof = { OPERATIONS, "setlk with wait: a signal ends it with EINTR" },
+    proof = { LOCKS, "setlk with wait: a signal ends it with EINTR" },
     note = "`wait` is true; `flock(req, ino, op, fh)` for flock(2)",
   },
   access = {
@@ -166,11 +167,12 @@ documents.operations = {
 }
 
 local CAPABILITIES = "spec/mount/capabilities_spec.lua"
+local IDMAP = "spec/mount/idmap_spec.lua"
 
 --- Specs of capabilities that capabilities_spec.lua does not begin a title with.
 documents.capability_proofs = {
   posix_locks = documents.operations.setlk.proof,
-  flock_locks = { OPERATIONS, "flock: shared and exclusive, at once or waiting, dropped with the last close" },
+  flock_locks = { LOCKS, "flock: shared and exclusive, at once or waiting, dropped with the last close" },
   readdirplus = documents.operations.readdirplus.proof,
   readdirplus_auto = documents.operations.readdirplus.proof,
   expire_only = {
@@ -180,6 +182,9 @@ documents.capability_proofs = {
   resend = { "spec/mount/notify_spec.lua", "has an unanswered request served again on the classic transport" },
   passthrough = { "spec/mount/backing_spec.lua", "serves reads without the server" },
   request_timeout = { CAPABILITIES, "ends the connection when a request is not answered in time" },
+  allow_idmap = { IDMAP, "allow_idmap: a mount whose owners are mapped" },
+  export_support = { IDMAP, "export_support: a file handle finds an inode that the kernel has forgotten" },
+  no_export_support = { IDMAP, "no_export_support: file handles are refused" },
   submounts = {
     CAPABILITIES, "that the kernel does not offer is an error in init, and a warning when it comes as a setting",
   },
