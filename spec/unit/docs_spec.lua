@@ -102,7 +102,7 @@ describe("the reference", function()
   end)
 
   it("has every handler, and no other", function()
-    local missing, wrong, known = {}, {}, { init = true, destroy = true, flock = true }
+    local missing, wrong, known = {}, {}, { prepare = true, init = true, destroy = true, flock = true }
     for _, row in ipairs(ops) do
       known[row.name] = true
     end
