@@ -218,9 +218,17 @@ local operations = exercises [==[
     io.close(listener)
   end
 
+  local function settled_descriptors()
+    local count
+    repeat
+      count = open_descriptors()
+      io.sleep(0.2)
+    until count == open_descriptors()
+    return count
+  end
+
   function exercise.leaks()
-    io.sleep(0.1) -- what earlier exercises left to tasks is closed
-    local before = open_descriptors()
+    local before = settled_descriptors() -- what earlier exercises left to tasks is closed
     for i = 1, 20 do
       local fd = must(io.open("/proc/self/status"))
       io.read(fd, 10, 0)
@@ -231,7 +239,7 @@ local operations = exercises [==[
       io.close(from)
       io.close(to)
     end
-    is(before, open_descriptors(), "open descriptors")
+    is(before, settled_descriptors(), "open descriptors")
   end
 ]==]
 
