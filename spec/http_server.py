@@ -1,18 +1,17 @@
 """A web server that misbehaves as the name asked for says, for the specs of examples/httpfs.lua.
 
 Prints its port. good: 1,000,000 bytes, byte i is i*7 % 251. Of the same length: hang (never answers a GET),
-hanghead (never answers anything), dies (breaks off in mid-body), garbage (no HTTP), flaky (breaks off every other
-time), wrong (another range than asked for), error (status 500). A GET of /count tells how many connections and
+hanghead (never answers anything), dies (breaks off in mid-body), garbage (no HTTP), flaky (breaks off each range the
+first time), wrong (another range than asked for), error (status 500). A GET of /count tells how many connections and
 requests there were.
 """
 import http.server
-import itertools
 import socketserver
 import time
 
 SIZE = 1000000
 DATA = bytes(i * 7 % 251 for i in range(SIZE))
-flaky = itertools.count()
+broken_off = set()  # ranges of flaky that were
 seen = {"connections": 0, "requests": 0}
 
 
@@ -62,7 +61,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if name == "wrong":
             first += 1
         self.head(206, len(body), [("Content-Range", f"bytes {first}-{last}/{SIZE}")])
-        if name == "dies" or (name == "flaky" and next(flaky) % 2 == 0):
+        if name == "dies" or (name == "flaky" and first not in broken_off):
+            broken_off.add(first)
             body = body[:len(body) // 2]
             self.close_connection = True
         self.wfile.write(body)
