@@ -162,6 +162,7 @@ describe("fractal.pathfs", function()
         ["^owners/directories in a set%-group%-id"] = "new files are given to the caller's group",
         ["^rename/a name is always there while"] = "renames that overtake an open twice end it with ESTALE",
         ["^directories/the name of a removed directory"] = "the state that removed it alone knows what it was",
+        ["^readdir/'%.' and '%.%.' tell"] = "the state that looked a name up alone knows the number the script gave",
         ["^directories/a removed open directory"] = "the state that removed it alone knows what it was",
         ["^acls/"] = "there are no handlers of extended attributes",
         ["^special/mknod of? ?a? ?file"] = "mknod makes fifos only",
