@@ -58,7 +58,7 @@ stage_spec() {
 stage_asan() {
   build_in "$build-asan" all -DFRACTAL_SANITIZE=address,undefined || return
   export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
-  export LSAN_OPTIONS=report_objects=1
+  export LSAN_OPTIONS=report_objects=1 FRACTAL_QUICK=1
   local status=0
   run_ctest "$build-asan" || status=1
   run_specs "$build-asan" spec/mount || status=1

@@ -204,10 +204,13 @@ helper.each_transport(function(transport)
         assert(#must.read(must.open(MNT .. "/file", "rdonly"), 2000) == 1100)]]
 
       it("takes reads and writes away from the server", function()
-        local m = mount(counting, { passthrough = "on" }, transport)
-        client.output(m, work, 10)
-        assert.equal(0, count(m))
-        assert.truthy(helper.read_file(m.source .. "/file"):find "^Line 00001\nline 00002\n.*line 00100\n$")
+        local m
+        for _, value in ipairs { "on", true } do -- passthrough=on, and the name of the capability alone
+          m = mount(counting, { passthrough = value }, transport)
+          client.output(m, work, 10)
+          assert.equal(0, count(m))
+          assert.truthy(helper.read_file(m.source .. "/file"):find "^Line 00001\nline 00002\n.*line 00100\n$")
+        end
         m = mount(counting, {}, transport)
         client.output(m, work, 10)
         assert.is_true(count(m) >= 100)

@@ -32,7 +32,7 @@ local runs = {
   { kind = "passthrough/ext4", transport = "uring", state = "per-worker" },
 }
 
-for _, run in ipairs(runs) do
+for _, run in ipairs(helper.quick and {} or runs) do
   local transport = helper.has_uring() and run.transport or "dev"
   describe(("on %s (%s, %s)"):format(run.kind, transport, run.state), function()
     after_each(helper.teardown)

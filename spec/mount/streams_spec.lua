@@ -17,6 +17,12 @@ local runs = {
   { kind = "passthrough/ext4", transport = "dev", state = "per-worker", ops = 15000, procs = 2 },
 }
 
+if helper.quick then
+  for _, run in ipairs(runs) do
+    run.ops = run.ops / 10
+  end
+end
+
 describe("random streams", function()
   after_each(helper.teardown)
 
