@@ -116,7 +116,7 @@ end
 --- Runs as `init`, in each state.
 local function start(settings, p, conn)
   p.cache = CACHE[settings "cache" or "auto"]
-  p.use_backing = (settings "passthrough" or "off") ~= "off"
+  p.use_backing = (settings "passthrough" or "off") ~= "off" or conn.passthrough
   source.prepare_process()
   local ok, err = p.open_table(p.root)
   if not ok then
