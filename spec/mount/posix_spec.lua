@@ -16,8 +16,8 @@ local LACKING = { ["passthrough/tmpfs"] = "zero_range" }
 -- … and what takes root, or a mount that root made.
 local FOR_ROOT = "root,two_users,rename_whiteout,trusted_xattr,security_xattr,devices,open_devices,suid"
 
--- who: "root"; "user": all of it is an ordinary user's; "guest": an ordinary user on root's mount. quick: run even where
--- there is little time.
+-- who: "root"; "user": all of it is an ordinary user's; "guest": an ordinary user on root's mount. quick: run even
+-- where there is little time.
 local runs = {
   { kind = "memoryfs", transport = "uring", state = "single", who = "root", quick = true },
   { kind = "memoryfs", transport = "dev", state = "single", who = "user" },
