@@ -76,9 +76,14 @@ local function attributes(st, err)
     st.type == "dir" and "-" or st.size, st.type == "dir" and 0 or st.nlink, st.rdev[1], st.rdev[2])
 end
 
+-- Both times as text. One that is not set but the clock's is "now": a walk through a symbolic link moves its atime on.
+local NOT_SET = 1500000000 -- seconds; operations set earlier times only
 local function set_times(st, err)
   if not st then return err end
-  return ("%d.%09d %d.%09d"):format(st.atime.sec, st.atime.nsec, st.mtime.sec, st.mtime.nsec)
+  local function text(time)
+    return time.sec > NOT_SET and "now" or ("%d.%09d"):format(time.sec, time.nsec)
+  end
+  return text(st.atime) .. " " .. text(st.mtime)
 end
 
 local function entries(list, err)
