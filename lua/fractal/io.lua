@@ -294,8 +294,9 @@ local function give_up(fd, err)
   return nil, err
 end
 
---- Connects to "host:port" (a numeric IPv4 or [IPv6] address, or localhost) or "unix:/path". Returns a descriptor.
-function io.connect(where, timeout)
+--- A stream socket of the family of an address given as text. Returns its descriptor, the address and its length, or
+-- nil and an errno.
+local function socket_for(where)
   local addr, len, family = sockaddr.parse(where)
   if not addr then
     return nil, E.INVAL
@@ -303,6 +304,15 @@ function io.connect(where, timeout)
   local fd, err = io.socket(family)
   if not fd then
     return nil, err
+  end
+  return fd, addr, len
+end
+
+--- Connects to "host:port" (a numeric IPv4 or [IPv6] address, or localhost) or "unix:/path". Returns a descriptor.
+function io.connect(where, timeout)
+  local fd, addr, len = socket_for(where)
+  if not fd then
+    return nil, addr
   end
   local rc = run(OP.CONNECT, fd, addr, 0, len, 0, timeout, addr)
   if rc < 0 then
@@ -313,13 +323,9 @@ end
 
 --- Listens on "host:port" or "unix:/path". Returns a descriptor.
 function io.listen(where, backlog)
-  local addr, len, family = sockaddr.parse(where)
-  if not addr then
-    return nil, E.INVAL
-  end
-  local fd, err = io.socket(family)
+  local fd, addr, len = socket_for(where)
   if not fd then
-    return nil, err
+    return nil, addr
   end
   local on = ffi.new("int[1]", 1)
   libc.C.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, on, ffi.sizeof(on))

@@ -115,16 +115,7 @@ local function answer_entry(req, slot, result, err)
   C.fractal_reply(req, 0)
 end
 
-local function answer_open(req, slot, result, err)
-  if result == nil and err ~= nil then
-    return refuse(req, err)
-  elseif type(result) == "table" then
-    types.fill(slot.open, result)
-  end
-  C.fractal_reply(req, 0)
-end
-
---- Any other out-structure: filled in place, or a table with its fields.
+--- An out-structure without a check of its own: filled in place, or a table with its fields.
 local function answer_struct(req, out, result, err)
   if result == nil and err ~= nil then
     return refuse(req, err)
@@ -251,12 +242,12 @@ end
 
 function serve.open(fs, slot, req)
   local open = open_slot(slot, req.arg.open.flags, slot.open_out)
-  answer_open(req, slot, fs.open(req, tonumber(req.nodeid), open))
+  answer_struct(req, open, fs.open(req, tonumber(req.nodeid), open))
 end
 
 function serve.opendir(fs, slot, req)
   local open = open_slot(slot, req.arg.open.flags, slot.open_out)
-  answer_open(req, slot, fs.opendir(req, tonumber(req.nodeid), open))
+  answer_struct(req, open, fs.opendir(req, tonumber(req.nodeid), open))
 end
 
 function serve.create(fs, slot, req)
