@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* state.c - see state.h. */
 #include "state.h"
-#include "embedded.h"
+#include "package.h"
 #include <errno.h>
 #include <lauxlib.h>
-#include <luajit.h>
-#include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,50 +34,12 @@ static void log_error(struct state *state, lua_State *L)
 	lua_pop(L, 1);
 }
 
-static int traceback(lua_State *L)
-{
-	const char *text = lua_tostring(L, 1);
-
-	luaL_traceback(L, L, text ? text : "(an error that is no string)", 1);
-	return 1;
-}
-
-/* A package.preload function: compiles its embedded module at the first require. */
-static int load_embedded(lua_State *L)
-{
-	const struct fractal_embedded *m = lua_touserdata(L, lua_upvalueindex(1));
-
-	if (luaL_loadbuffer(L, m->source, m->length, m->chunkname))
-		return lua_error(L);
-	lua_pushstring(L, m->module);
-	lua_call(L, 1, 1);
-	return 1;
-}
-
-static void preload_package(lua_State *L)
-{
-	lua_getglobal(L, "package");
-	lua_getfield(L, -1, "preload");
-	for (const struct fractal_embedded *m = fractal_embedded; m->module; m++) {
-		lua_pushlightuserdata(L, (void *)(uintptr_t)m);
-		lua_pushcclosure(L, load_embedded, 1);
-		lua_setfield(L, -2, m->module);
-	}
-	lua_pop(L, 2);
-}
-
-/* LuaJIT's defaults are too small for a filesystem's many paths. */
-static const char jit_options[] = "require('jit.opt').start('maxmcode=8192', 'maxtrace=4000')";
-
 /* Runs protected: everything that may raise while a state is made. */
 static int open_package(lua_State *L)
 {
 	struct state *state = lua_touserdata(L, 1);
 
-	luaL_openlibs(L);
-	preload_package(L);
-	if (luaL_dostring(L, jit_options))
-		return lua_error(L);
+	package_open(L);
 	lua_getglobal(L, "require");
 	lua_pushliteral(L, "fractal.runtime");
 	lua_call(L, 1, 1);
@@ -94,7 +54,7 @@ int state_call(struct state *state, const char *name, int nargs, int nresults)
 	lua_State *L = state->L;
 	int base = lua_gettop(L) - nargs + 1;
 
-	lua_pushcfunction(L, traceback);
+	lua_pushcfunction(L, package_traceback);
 	lua_insert(L, base);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, state->runtime);
 	lua_getfield(L, -1, name);

@@ -201,6 +201,14 @@ describe("the command's page", function()
     compare(documented, offered)
   end)
 
+  it("has every tool", function()
+    local offered = {}
+    for name in help:match("\nTools [^\n]*\n(.-)\n\n"):gmatch("  (%S+)[^\n]*") do
+      offered[name] = true
+    end
+    compare(names(rows("Tools")), offered)
+  end)
+
   for heading, pattern in pairs {
     ["Options behind -o"] = "\nOptions behind %-o:\n(.-)\n\n",
     ["Options of mount(8)"] = "\nOf mount%(8%)[^\n]*\n(.-)\n\n",

@@ -2,6 +2,7 @@
 /* cli.c - the command line. */
 #include "cli.h"
 #include "report.h"
+#include "tool.h"
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -29,6 +30,7 @@ static const struct option long_options[] = {
 static const char usage[] =
 	"Usage: fractal-lua [options] SCRIPT MOUNTPOINT\n"
 	"       fractal-lua --check SCRIPT | --doctor [--json] | --help [SCRIPT] | --version\n"
+	"       fractal-lua TOOL [arguments]\n"
 	"\n"
 	"Mounts the filesystem that a Lua script describes. Ctrl-C unmounts it.\n"
 	"\n"
@@ -203,12 +205,15 @@ void cli_free(struct cli *cli)
 
 /* ---- help ------------------------------------------------------------------------------------------------------ */
 
-void cli_help(FILE *out, struct host *host)
+int cli_help(FILE *out, struct host *host)
 {
 	size_t count = 0;
 	const struct host_word *own = host ? host_script_options(host, &count) : NULL;
 
 	fputs(usage, out);
+	fputs("\nTools (fractal-lua TOOL --help tells more; ./TOOL names a script):\n", out);
+	if (tool_list(out))
+		return CLI_FAILED;
 	if (host)
 		fprintf(out, "\nOptions of the script, behind -o:\n%s",
 			count ? "" : "  (it has none)\n");
@@ -216,6 +221,7 @@ void cli_help(FILE *out, struct host *host)
 		fprintf(out, "  %-26s %s\n", own[i].name, own[i].value ? own[i].value : "");
 	fprintf(out, "\nOptions behind -o:\n");
 	options_help(out);
+	return CLI_OK;
 }
 
 /* ---- options of the script and of the command line -------------------------------------------------------------- */

@@ -42,8 +42,8 @@ struct cli {
 int cli_parse(struct cli *cli, int argc, char *argv[]);
 void cli_free(struct cli *cli);
 
-/* Prints the usage and the options, the script's own too where @host is not NULL. */
-void cli_help(FILE *out, struct host *host);
+/* Prints the usage, the tools and the options, the script's own too where @host is not NULL. CLI_OK or CLI_FAILED. */
+int cli_help(FILE *out, struct host *host);
 
 /*
  * Applies the script's settings and then the command line to @options and to the script's own options. CLI_OK;

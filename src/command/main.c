@@ -11,6 +11,7 @@
 #include "guardian.h"
 #include "report.h"
 #include "stats.h"
+#include "tool.h"
 #include <errno.h>
 #include <limits.h>
 #include <luajit.h>
@@ -258,12 +259,10 @@ static int command_check(const struct cli *cli)
 static int command_help(const struct cli *cli)
 {
 	struct host *host = cli->script ? load_for_looking(cli) : NULL;
-	bool failed = cli->script && !host;
+	int status = cli->script && !host ? CLI_FAILED : cli_help(stdout, host);
 
-	if (!failed)
-		cli_help(stdout, host);
 	host_free(host);
-	return failed ? CLI_FAILED : CLI_OK;
+	return status;
 }
 
 static int run_command(const struct cli *cli)
@@ -286,8 +285,12 @@ static int run_command(const struct cli *cli)
 int main(int argc, char *argv[])
 {
 	struct cli cli;
-	int status = cli_parse(&cli, argc, argv);
+	int status;
 
+	/* A tool's name wins over a script of that name, which ./NAME names. */
+	if (argc > 1 && tool_exists(argv[1]))
+		return tool_run(argc - 1, argv + 1);
+	status = cli_parse(&cli, argc, argv);
 	report_debug(cli.debug);
 	if (!status && cli.log_path) {
 		int err = report_to_file(cli.log_path);

@@ -1,0 +1,135 @@
+-- Tools: `fractal-lua NAME …` runs a module of fractal.command. The machinery, and `new`.
+
+local helper = require "spec.helper"
+local tool = require "fractal.tool"
+
+describe("a tool", function()
+  after_each(helper.teardown)
+
+  it("is listed by --help with one line", function()
+    local out = helper.run({ "--help" }).out
+    assert.truthy(out:find("\n  new                write a filesystem to begin with\n", 1, true), out)
+  end)
+
+  it("has a help of its own", function()
+    local result = helper.run { "new", "--help" }
+    assert.same({ 0, "" }, { result.status, result.err })
+    assert.truthy(result.out:find("^Usage: fractal%-lua new NAME %[options%]\n"), result.out)
+    assert.truthy(result.out:find("\n  %-t, %-%-template KIND +what to begin with: hello[^\n]*%(default: hello%)\n"))
+    assert.truthy(result.out:find("\n  %-h, %-%-help +this text\n"), result.out)
+  end)
+
+  it("is not hidden by a file of its name, which ./NAME names", function()
+    local base = helper.directory()
+    helper.write_file(base .. "/new", "this is no Lua")
+    local result = helper.run({ "new" }, 20, { cwd = base })
+    assert.equal("fractal-lua: error: too few words: NAME [options] (fractal-lua new --help tells more)\n", result.err)
+    assert.equal(2, result.status)
+    result = helper.run({ "./new", base }, 20, { cwd = base })
+    assert.truthy(result.err:find("/new:1:", 1, true), result.err)
+    assert.equal(1, result.status)
+  end)
+
+  it("must be the first word; other words are scripts", function()
+    local base = helper.directory()
+    for _, words in ipairs { { "nwe", base }, { "new.lua", base }, { "command.new", base } } do
+      local result = helper.run(words, 20, { cwd = base })
+      assert.equal(("fractal-lua: error: the script %s does not exist\n"):format(words[1]), result.err)
+      assert.equal(1, result.status)
+    end
+    assert.equal(2, helper.run({ "-s", "new" }, 20, { cwd = base }).status)
+  end)
+end)
+
+describe("the command line of a tool", function()
+  local definition = {
+    usage = "WORD [options]", text = "A text.", words = { 1, 2 },
+    options = {
+      { "loud", short = "l", help = "in capitals" },
+      { "times", short = "n", value = "N", number = true, default = 1, help = "how often" },
+      { "kind", value = "KIND", choices = { "one", "two" }, help = "which" },
+      { "also", short = "o", value = "WORD", many = true, help = "more" },
+      { "check", no = true, default = true, help = "look at it" },
+    },
+  }
+
+  -- Options and words, or the sentence.
+  local function parse(...)
+    local ok, options, words = pcall(tool.parse, definition, { ... })
+    if ok then
+      return options, words
+    end
+    local failure = tool.failure(options) or error(options)
+    assert.equal(2, failure.status)
+    return failure.text
+  end
+
+  it("gives options by name and the other words", function()
+    local options, words = parse("a", "-l", "--times", "3", "--kind=two", "-o", "x=1", "-oy", "--no-check", "b")
+    assert.same({ loud = true, times = 3, kind = "two", also = { "x=1", "y" }, check = false }, options)
+    assert.same({ "a", "b" }, words)
+  end)
+
+  it("has defaults, and -- ends the options", function()
+    local options, words = parse("--", "--loud")
+    assert.same({ times = 1, check = true }, options)
+    assert.same({ "--loud" }, words)
+  end)
+
+  it("asks for help", function()
+    assert.is_nil(parse("--help"))
+    assert.is_nil(parse("-h", "too", "many", "words"))
+  end)
+
+  for _, case in ipairs {
+    { { "a", "--lowd" }, "unknown option --lowd: did you mean --loud?" },
+    { { "a", "-x" }, "unknown option -x" },
+    { { "a", "--loud=yes" }, "--loud takes no value" },
+    { { "a", "--no-check=1" }, "--no-check takes no value" },
+    { { "a", "--times" }, "--times needs a value" },
+    { { "a", "--times", "many" }, "--times many: give a number" },
+    { { "a", "--kind", "three" }, "--kind three: choose one of one, two" },
+    { {}, "too few words: WORD [options]" },
+    { { "a", "b", "c" }, 'one word too many: "c"' },
+  } do
+    it(("%q is refused with a sentence"):format(table.concat(case[1], " ")), function()
+      assert.equal(case[2], parse(unpack(case[1])))
+    end)
+  end
+end)
+
+describe("new", function()
+  after_each(helper.teardown)
+
+  it("writes a filesystem that mounts at once", function()
+    local base = helper.directory()
+    local result = helper.run({ "new", "firstfs" }, 20, { cwd = base })
+    assert.same({ 0, "" }, { result.status, result.err })
+    assert.truthy(result.out:find("^wrote firstfs.lua\n"), result.out)
+    local m = helper.mount { script = base .. "/firstfs.lua" }
+    assert.truthy(m.ready:find(": firstfs, ", 1, true), m.ready)
+    local ok, out = m:sh("cat $MNT/hello", 5)
+    assert.is_true(ok, out)
+    assert.equal("Hello, world!\n", out)
+  end)
+
+  it("does not overwrite", function()
+    local base = helper.directory()
+    helper.write_file(base .. "/mine.lua", "mine")
+    for _, name in ipairs { "mine", "mine.lua" } do
+      local result = helper.run({ "new", name }, 20, { cwd = base })
+      assert.equal("fractal-lua: error: mine.lua is already there: choose another name, or remove it\n", result.err)
+      assert.equal(1, result.status)
+    end
+    assert.equal("mine", helper.read_file(base .. "/mine.lua"))
+  end)
+
+  it("refuses what is no name, and where it cannot write", function()
+    local result = helper.run { "new", "7 of nine" }
+    assert.truthy(result.err:find('"7 of nine" is no name for a filesystem: begin with a letter', 1, true), result.err)
+    assert.equal(2, result.status)
+    result = helper.run { "new", "/nowhere/fs" }
+    assert.equal("fractal-lua: error: cannot write /nowhere/fs.lua: No such file or directory\n", result.err)
+    assert.equal(1, result.status)
+  end)
+end)
