@@ -6,6 +6,7 @@
  * own on its thread, when it starts.
  */
 #include "host.h"
+#include "figures.h"
 #include "shared.h"
 #include "state.h"
 #include <errno.h>
@@ -22,6 +23,7 @@ struct host {
 	struct host_word *settings, *options, *given;
 	size_t nsettings, noptions, ngiven;
 	struct lane_slot *slots; /* one for each worker, made at INIT */
+	int nslots;
 	bool initialised;
 };
 
@@ -239,6 +241,21 @@ int host_check(struct host *host, FILE *out)
 	return bad;
 }
 
+void host_figures(const struct host *host, struct host_figures *out)
+{
+	*out = (struct host_figures){
+		.states = host_states(host, host->nslots),
+		.memory = atomic_load_explicit(&host->first.memory, memory_order_relaxed),
+		.collections = atomic_load(&figures.collections),
+		.traces = atomic_load(&figures.traces),
+		.aborts = atomic_load(&figures.aborts),
+		.flushes = atomic_load(&figures.flushes),
+	};
+	for (int i = 0; i < host->nslots; i++)
+		out->memory +=
+			atomic_load_explicit(&host->slots[i].own.memory, memory_order_relaxed);
+}
+
 /* ---- hooks ---- */
 
 /* Runs fs.init(conn) in a state, on a worker's thread. */
@@ -268,6 +285,7 @@ static int hook_init(struct fractal_session *session, struct fractal_conn *conn,
 	host->slots = calloc((size_t)workers, sizeof(*host->slots));
 	if (!host->slots)
 		return -ENOMEM;
+	host->nslots = workers;
 	host->first.shared = !host->per_worker && workers > 1;
 	rc = init_state(host, &host->first, session, conn);
 	host->initialised = !rc;

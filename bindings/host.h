@@ -49,6 +49,17 @@ const char *host_name(const struct host *host);
 /* How many Lua states serve with @workers workers. */
 int host_states(const struct host *host, int workers);
 
+/* What the Lua states do beside serving. */
+struct host_figures {
+	int states;
+	uint64_t memory;		  /* bytes, as of one of their last rounds */
+	uint64_t collections;		  /* cycles of the garbage collector */
+	uint64_t traces, aborts, flushes; /* of the compiler: made, given up, all thrown away */
+};
+
+/* Any thread, once the mount answers; takes no lock, so a handler that holds a state is no obstacle. */
+void host_figures(const struct host *host, struct host_figures *out);
+
 /* Lists handlers and names what is misspelt or missing. 0, or 1 when something is wrong. */
 int host_check(struct host *host, FILE *out);
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* state.c - see state.h. */
 #include "state.h"
+#include "figures.h"
 #include "package.h"
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOG_LINE 900
+#define LOG_LINE      900
+#define MEMORY_ROUNDS 16 /* memory is noted once in so many rounds */
 
 static void log_lines(struct state *state, const char *text)
 {
@@ -40,6 +42,7 @@ static int open_package(lua_State *L)
 	struct state *state = lua_touserdata(L, 1);
 
 	package_open(L);
+	figures_watch(L);
 	lua_getglobal(L, "require");
 	lua_pushliteral(L, "fractal.runtime");
 	lua_call(L, 1, 1);
@@ -197,11 +200,21 @@ static int add_drain(struct lane *lane)
 	return -EIO;
 }
 
+/* Remembers for other threads how much the state holds. With its lock held. */
+static void note_memory(struct state *state)
+{
+	size_t bytes = (size_t)lua_gc(state->L, LUA_GCCOUNT, 0) * 1024 +
+		       (size_t)lua_gc(state->L, LUA_GCCOUNTB, 0);
+
+	atomic_store_explicit(&state->memory, bytes, memory_order_relaxed);
+}
+
 int lane_open(struct lane *lane, struct state *state, struct fractal_worker *worker)
 {
 	memset(lane, 0, sizeof(*lane));
 	lane->state = state;
 	lane->worker = worker;
+	note_memory(state);
 	return add_drain(lane);
 }
 
@@ -290,6 +303,8 @@ int lane_run(struct lane *lane)
 		if (resumed >= 0)
 			waits = run_drain(lane);
 	} while (resumed >= 0 && waits >= 0 && resumed + waits > 0);
+	if (lane->rounds++ % MEMORY_ROUNDS == 0)
+		note_memory(lane->state);
 	state_leave(lane->state);
 	return resumed < 0 ? resumed : waits;
 }

@@ -12,6 +12,7 @@
 #include "mount.h"
 #include <lua.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct state {
 	lua_State *L;
@@ -20,6 +21,7 @@ struct state {
 	int runtime; /* registry reference of the module fractal.runtime */
 	int waiting; /* registry reference of its table: tag of an operation → coroutine that waits for it */
 	struct log_sink sink;
+	_Atomic size_t memory; /* bytes, as of one of its last rounds */
 };
 
 /* A coroutine at rest in the drain loop. */
@@ -33,6 +35,7 @@ struct lane {
 	struct fractal_worker *worker;
 	struct drain *idle; /* drains to give requests to; the others wait in a handler */
 	size_t nidle, capacity;
+	unsigned rounds;
 };
 
 /* Makes the state, opens the package and runs @script. -EINVAL with the error logged. */

@@ -203,12 +203,37 @@ enum fractal_log_level {
 	FRACTAL_LOG_TRACE, /* requests and replies of config.trace */
 };
 
-/* Counts of one operation on one worker. */
+/* Counts of one operation. */
 struct fractal_op_stats {
+	uint64_t count;	 /* requests answered */
+	uint64_t errors; /* … with an errno */
+	uint64_t
+		bytes_in; /* data that came with them: of write, setxattr, ioctl, batches of forgets */
+	uint64_t bytes_out; /* that the answers had behind their header */
+};
+
+enum {
+	FRACTAL_LATENCY_BUCKETS = 304
+};
+
+/*
+ * Latencies of one operation: nanoseconds from the moment a worker took a request until its answer went out. Each power of
+ * two is divided into 8 buckets, so that what is computed from them is at most an eighth too high. The last bucket ends
+ * at 2^40 ns (18 minutes) and holds all that is longer, too.
+ */
+struct fractal_latency {
 	uint64_t count;
-	uint64_t errors;
-	uint64_t total_ns; /* between arrival and reply; measured where config.timing is set */
+	uint64_t total_ns;
 	uint64_t max_ns;
+	uint64_t buckets[FRACTAL_LATENCY_BUCKETS];
+};
+
+/* How busy a session's workers are. */
+struct fractal_load {
+	uint32_t held; /* requests taken and not answered yet, over all workers */
+	uint32_t
+		most; /* that one worker had at one time while it measured, with those that waited in its ring */
+	uint32_t depth; /* that one worker can have at one time */
 };
 
 /* ---- workers and requests --------------------------------------------------------------------------- */
@@ -480,9 +505,22 @@ FRACTAL_API void fractal_listing_free(struct fractal_listing *listing);
 FRACTAL_API int fractal_session_workers(const struct fractal_session *session);
 FRACTAL_API struct fractal_worker *fractal_session_worker(const struct fractal_session *session,
 							  int id);
-/** Counts of operation @opcode over all workers, into @sum. */
+/** Counts of operation @opcode over all workers, into @sum. Any thread. */
 FRACTAL_API void fractal_session_stats(const struct fractal_session *session, uint32_t opcode,
 				       struct fractal_op_stats *sum);
+/**
+ * Switches measuring (latencies, fractal_load.most) on or off; config.timing and config.trace keep it on. Off, it costs nothing;
+ * on, some ten nanoseconds for each request. What was measured stays. Any thread.
+ */
+FRACTAL_API void fractal_session_measure(struct fractal_session *session, bool on);
+/** Whether latencies are measured now. */
+FRACTAL_API bool fractal_session_measures(const struct fractal_session *session);
+/** What was measured of operation @opcode over all workers, into @sum. Any thread; approximate while workers run. */
+FRACTAL_API void fractal_session_latency(const struct fractal_session *session, uint32_t opcode,
+					 struct fractal_latency *sum);
+/** How busy the workers are. Any thread. */
+FRACTAL_API void fractal_session_load(const struct fractal_session *session,
+				      struct fractal_load *load);
 /** The negotiated connection; valid after INIT. */
 FRACTAL_API const struct fractal_conn *fractal_session_conn(const struct fractal_session *session);
 /** The transport that runs: URING or DEV; AUTO before INIT. */
@@ -498,6 +536,22 @@ FRACTAL_API void fractal_session_log(const struct fractal_session *session,
 				     enum fractal_log_level level, const char *text);
 /** Asks for the end of the mount, as SIGTERM does: unmount politely, lazily if busy. Async-signal-safe, any thread. */
 FRACTAL_API void fractal_session_stop(struct fractal_session *session);
+
+/* ---- latencies ---------------------------------------------------------------------------------------------- */
+
+/** Adds one latency. One thread at a time; others may read meanwhile. */
+FRACTAL_API void fractal_latency_record(struct fractal_latency *latency, uint64_t ns);
+/** Adds all that @more holds to @latency. */
+FRACTAL_API void fractal_latency_merge(struct fractal_latency *latency,
+				       const struct fractal_latency *more);
+/**
+ * The latency (ns) that @percent of all do not exceed: 50 for the median, 100 for the highest. At most an eighth too high,
+ * never too low. 0 when there is none.
+ */
+FRACTAL_API uint64_t fractal_latency_percentile(const struct fractal_latency *latency,
+						double percent);
+/** The highest latency (ns) that bucket @bucket (from 0) holds; UINT64_MAX: the last one, or there is no such bucket. */
+FRACTAL_API uint64_t fractal_latency_bound(uint32_t bucket);
 
 /* ---- notifications ----------------------------------------------------------------------------------------- */
 
@@ -643,11 +697,11 @@ struct fractal_config {
 	uint32_t max_stack_depth; /* with passthrough: 1 or 2; default 1 */
 	bool no_pin;		  /* leave workers to the scheduler */
 	uint64_t trace;		  /* operations to trace: bit 1 << opcode of each, all: ~0 */
-	bool timing;		  /* measure latencies for fractal_worker_stats() */
-	uint64_t caps_on;	  /* capability bits to ask for beyond the defaults */
-	uint64_t caps_off;	  /* … and to leave out */
-	double entry_ttl;	  /* seconds the kernel may cache names; default of entry replies */
-	double attr_ttl;	  /* seconds the kernel may cache attributes */
+	bool timing;	   /* measure latencies from the start, see fractal_session_latency() */
+	uint64_t caps_on;  /* capability bits to ask for beyond the defaults */
+	uint64_t caps_off; /* … and to leave out */
+	double entry_ttl;  /* seconds the kernel may cache names; default of entry replies */
+	double attr_ttl;   /* seconds the kernel may cache attributes */
 	double negative_ttl; /* seconds the kernel may cache that a name does not exist; 0: not at all */
 
 	/** Messages; default: dropped. @text is one line without newline. */

@@ -60,7 +60,7 @@ struct entry {
 	_Atomic uint64_t interrupted; /* id of the request that an INTERRUPT named */
 	_Atomic int state;	      /* enum entry_state */
 	struct entry *next;	      /* in the inbox or the ready list */
-	uint64_t arrived_ns;
+	uint64_t arrived_ns;	      /* when the request was taken; 0: it is not measured */
 	int mail;
 	int dev_fd;	  /* classic: where the reply is written; -1: a ring entry */
 	int error;	  /* the reply's -errno */
@@ -162,6 +162,9 @@ struct fractal_worker {
 	_Atomic bool ended;
 	pthread_t thread;
 	struct fractal_op_stats stats[FRACTAL_OP_COUNT];
+	/* What was measured; made when an operation is first measured. The worker writes, anyone reads. */
+	_Atomic(struct fractal_latency *) latencies[FRACTAL_OP_COUNT];
+	_Atomic uint32_t most_held; /* see struct fractal_load */
 };
 
 extern const struct transport uring_transport, dev_transport;
@@ -217,6 +220,11 @@ uint64_t now_ns(void);
 /* trace.c */
 void trace_request(const struct entry *e);
 void trace_reply(const struct entry *e, uint64_t ns);
+
+/* stats.c */
+void stats_taken(struct fractal_worker *w, struct entry *e);
+void stats_answered(struct fractal_worker *w, struct entry *e);
+void stats_free(struct fractal_worker *w);
 
 /* Tells the watchdog that the worker goes on. On its own thread. */
 static inline void worker_moves(struct fractal_worker *w)
@@ -278,6 +286,7 @@ struct fractal_session {
 	_Atomic bool gone;	      /* /dev/fuse told that the connection has ended */
 	_Atomic bool aborted;	      /* the connection ended by an abort */
 	_Atomic bool quit;	      /* workers: leave, whatever is open */
+	_Atomic bool measuring;	      /* latencies */
 	_Atomic uint64_t asked_about; /* bits of opcodes, see fractal_session_first() */
 	_Atomic enum fractal_transport transport;
 	char reason[160];

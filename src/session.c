@@ -88,8 +88,8 @@ static int settle_numbers(struct fractal_session *s)
 		c->time_gran = 1;
 	if (!c->max_stack_depth)
 		c->max_stack_depth = 1;
-	if (c->trace)
-		c->timing = true;
+	c->timing = c->timing || c->trace;
+	atomic_store(&s->measuring, c->timing);
 	if (c->request_timeout)
 		c->caps_on |= 1ull << FRACTAL_CAP_REQUEST_TIMEOUT;
 	rc = check_range(s, "queue_depth", c->queue_depth, 1, 1024);
@@ -523,23 +523,6 @@ int fractal_session_workers(const struct fractal_session *s)
 struct fractal_worker *fractal_session_worker(const struct fractal_session *s, int id)
 {
 	return id >= 0 && (uint32_t)id < s->nworkers ? &s->workers[id] : NULL;
-}
-
-void fractal_session_stats(const struct fractal_session *s, uint32_t opcode,
-			   struct fractal_op_stats *sum)
-{
-	*sum = (struct fractal_op_stats){ 0 };
-	for (uint32_t i = 0; i < s->nworkers; i++) {
-		const struct fractal_op_stats *st = fractal_worker_stats(&s->workers[i], opcode);
-
-		if (!st)
-			return;
-		sum->count += counter_get(&st->count);
-		sum->errors += counter_get(&st->errors);
-		sum->total_ns += counter_get(&st->total_ns);
-		if (counter_get(&st->max_ns) > sum->max_ns)
-			sum->max_ns = counter_get(&st->max_ns);
-	}
 }
 
 const struct fractal_conn *fractal_session_conn(const struct fractal_session *s)

@@ -113,6 +113,7 @@ void worker_destroy(struct fractal_worker *w)
 	if (w->area && w->ring_live == 0)
 		munmap(w->area, w->area_size);
 	io_free_all(w);
+	stats_free(w);
 	free(w->entries);
 }
 
@@ -249,6 +250,14 @@ static struct entry *take_ready(struct fractal_worker *w)
 	return e;
 }
 
+/* Only the worker's thread writes it, so nothing has to be locked. */
+static void change_held(struct fractal_worker *w, int by)
+{
+	uint32_t held = atomic_load_explicit(&w->held, memory_order_relaxed);
+
+	atomic_store_explicit(&w->held, held + (uint32_t)by, memory_order_relaxed);
+}
+
 struct fractal_request *fractal_next(struct fractal_worker *w)
 {
 	struct entry *e;
@@ -260,13 +269,11 @@ again:
 		e = w->tr->next(w);
 	if (!e)
 		return NULL;
-	w->held++;
+	change_held(w, 1);
 	worker_moves(w);
 	atomic_store_explicit(&w->current, e, memory_order_release);
-	if (w->s->cfg.timing) {
-		e->arrived_ns = now_ns();
-		trace_request(e);
-	}
+	if (atomic_load_explicit(&w->s->measuring, memory_order_relaxed))
+		stats_taken(w, e);
 	if (e->req.opcode == FRACTAL_OP_NOTIFY_REPLY) {
 		notify_retrieved(e);
 		goto again;
@@ -282,33 +289,17 @@ int fractal_next_slot(struct fractal_worker *w)
 	return req ? (int)req->slot : -1;
 }
 
-static void account_time(struct fractal_op_stats *st, const struct entry *e)
-{
-	uint64_t ns = now_ns() - e->arrived_ns;
-
-	counter_set(&st->total_ns, st->total_ns + ns);
-	if (ns > st->max_ns)
-		counter_set(&st->max_ns, ns);
-	trace_reply(e, ns);
-}
-
 /* Book-keeping of a reply that goes out now. On the worker's thread. */
 void worker_account(struct fractal_worker *w, struct entry *e)
 {
-	struct fractal_op_stats *st = &w->stats[e->req.opcode];
-
-	w->held--;
+	change_held(w, -1);
 	if (atomic_load_explicit(&w->current, memory_order_relaxed) == e)
 		atomic_store_explicit(&w->current, NULL, memory_order_relaxed);
 	if (e->out_len > e->touched)
 		e->touched = e->out_len;
 	if (e->touched > w->s->page_size)
 		w->warm = true;
-	counter_set(&st->count, st->count + 1);
-	if (e->error)
-		counter_set(&st->errors, st->errors + 1);
-	if (w->s->cfg.timing)
-		account_time(st, e);
+	stats_answered(w, e);
 }
 
 /* ---- the thread ---- */
@@ -484,9 +475,4 @@ int fractal_worker_slots(const struct fractal_worker *w)
 struct fractal_request *fractal_worker_request(const struct fractal_worker *w, int slot)
 {
 	return &w->entries[slot].req;
-}
-
-const struct fractal_op_stats *fractal_worker_stats(const struct fractal_worker *w, uint32_t opcode)
-{
-	return opcode < FRACTAL_OP_COUNT ? &w->stats[opcode] : NULL;
 }

@@ -477,11 +477,15 @@ static void public_structures(void)
 	VIEW(struct fractal_conn, wanted);
 	VIEW(struct fractal_conn, max_write);
 	VIEW(struct fractal_conn, request_timeout);
-	VIEW(struct fractal_op_stats, max_ns);
+	VIEW(struct fractal_op_stats, bytes_out);
+	VIEW(struct fractal_latency, buckets);
+	VIEW(struct fractal_load, depth);
 #define WHOLE(type) check_struct(#type, sizeof(type), sizeof(type))
 	WHOLE(struct fractal_request);
 	WHOLE(struct fractal_conn);
 	WHOLE(struct fractal_op_stats);
+	WHOLE(struct fractal_latency);
+	WHOLE(struct fractal_load);
 	WHOLE(union fractal_in);
 	WHOLE(union fractal_out);
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_SECONDS 86400
+
 enum {
 	OPT_CHECK = 256,
 	OPT_DOCTOR,
@@ -19,12 +21,18 @@ enum {
 };
 
 static const struct option long_options[] = {
-	{ "background", no_argument, NULL, 'b' },  { "check", no_argument, NULL, OPT_CHECK },
-	{ "debug", no_argument, NULL, 'd' },	   { "doctor", no_argument, NULL, OPT_DOCTOR },
-	{ "foreground", no_argument, NULL, 'f' },  { "help", no_argument, NULL, 'h' },
-	{ "json", no_argument, NULL, OPT_JSON },   { "log", required_argument, NULL, OPT_LOG },
-	{ "stats", no_argument, NULL, OPT_STATS }, { "trace", optional_argument, NULL, OPT_TRACE },
-	{ "version", no_argument, NULL, 'V' },	   { 0 },
+	{ "background", no_argument, NULL, 'b' },
+	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "debug", no_argument, NULL, 'd' },
+	{ "doctor", no_argument, NULL, OPT_DOCTOR },
+	{ "foreground", no_argument, NULL, 'f' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "log", required_argument, NULL, OPT_LOG },
+	{ "stats", optional_argument, NULL, OPT_STATS },
+	{ "trace", optional_argument, NULL, OPT_TRACE },
+	{ "version", no_argument, NULL, 'V' },
+	{ 0 },
 };
 
 static const char usage[] =
@@ -41,7 +49,7 @@ static const char usage[] =
 	"  -s                 one worker, as -o workers=1\n"
 	"  -o OPT[,OPT...]    options, see below\n"
 	"      --log FILE     append messages to a file (default in the background: syslog)\n"
-	"      --stats        at the end, list the requests of each operation and their latencies\n"
+	"      --stats[=SECONDS] at the end (and that often), list operations and their latencies\n"
 	"      --check        load a script, list its handlers, name what is misspelt or missing\n"
 	"      --doctor       what this machine offers, and what to do about what it lacks\n"
 	"      --json         with --doctor: for programs to read\n"
@@ -93,6 +101,19 @@ static int take_trace(struct cli *cli, const char *names)
 	return CLI_OK;
 }
 
+/* Reads the seconds between two tables; NULL means only one, at the end. */
+static int take_stats(struct cli *cli, const char *seconds)
+{
+	char *end = NULL;
+	unsigned long every = seconds ? strtoul(seconds, &end, 10) : 0;
+
+	if (seconds && (*seconds < '1' || *seconds > '9' || *end || every > MAX_SECONDS))
+		return refuse("--stats=%s: give whole seconds, 1 to %d", seconds, MAX_SECONDS);
+	cli->stats = true;
+	cli->stats_every = (unsigned)every;
+	return CLI_OK;
+}
+
 /* Takes one option letter of getopt. */
 static int take_letter(struct cli *cli, int letter, char *argv[])
 {
@@ -128,8 +149,7 @@ static int take_letter(struct cli *cli, int letter, char *argv[])
 		cli->log_path = optarg;
 		return CLI_OK;
 	case OPT_STATS:
-		cli->stats = true;
-		return CLI_OK;
+		return take_stats(cli, optarg);
 	case ':':
 		return refuse("%s needs a value", argv[optind - 1]);
 	default:

@@ -33,6 +33,7 @@ struct cli {
 	uint64_t trace; /* operations to trace, 1 << opcode of each */
 	bool json;
 	bool stats;
+	unsigned stats_every;	    /* seconds between two tables; 0: only at the end */
 	struct option_list options; /* what stood behind -o, -s */
 	struct options
 		early; /* the same without the script's own: known before the script is loaded */

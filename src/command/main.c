@@ -9,8 +9,8 @@
 #include "daemon.h"
 #include "doctor.h"
 #include "guardian.h"
+#include "observer.h"
 #include "report.h"
-#include "stats.h"
 #include "tool.h"
 #include <errno.h>
 #include <limits.h>
@@ -29,6 +29,7 @@ static struct {
 	struct host *host;
 	char *mountpoint;
 	struct daemon daemon;
+	const struct cli *cli;
 	bool say_transport; /* it was not asked for, so say why it runs */
 } serving = { .daemon = { .ready_fd = -1 } };
 
@@ -86,6 +87,7 @@ static void on_ready(struct fractal_session *session, void *user)
 	int workers = fractal_session_workers(session);
 	int states = host_states(serving.host, workers);
 	char line[PATH_MAX + 512];
+	int err;
 
 	atomic_store(&serving.signals, INT_MIN);
 	if (serving.say_transport && transport == FRACTAL_TRANSPORT_DEV)
@@ -100,6 +102,9 @@ static void on_ready(struct fractal_session *session, void *user)
 		daemon_ready(&serving.daemon);
 		report_to_syslog();
 	}
+	err = observer_start(session, serving.host, serving.cli->stats_every);
+	if (err)
+		report(FRACTAL_LOG_WARN, "starting the thread of statistics: %s", strerror(-err));
 	daemon_notify("READY=1");
 }
 
@@ -120,8 +125,7 @@ static int serve(const struct options *options, struct guardian *guardian)
 		err = guardian_watch(guardian, serving.mountpoint);
 	if (!err) {
 		err = fractal_session_run(session);
-		if (options->config.timing)
-			stats_report(session);
+		observer_stop(serving.cli->stats);
 	}
 	/* A handler that does not return keeps its thread: only the end of the process helps. */
 	if (err == -ETIMEDOUT)
@@ -225,7 +229,10 @@ static int command_mount(const struct cli *cli)
 	serving.mountpoint = realpath(cli->mountpoint, NULL);
 	if (!serving.mountpoint)
 		serving.mountpoint = strdup(cli->mountpoint);
+	serving.cli = cli;
 	err = cli->background ? daemon_start(&serving.daemon) : 0;
+	if (!err)
+		err = observer_open();
 	if (!err && serving.mountpoint)
 		status = mount_in_place(cli, script);
 	else
