@@ -67,7 +67,9 @@ struct entry {
 	uint32_t out_len; /* the reply's payload, bytes */
 	uint32_t touched; /* payload bytes that may be resident */
 	uint16_t qid;
-	bool used; /* since the last trim */
+	uint8_t large; /* requests or replies that deserve a huge page, since it was last given back */
+	bool huge;     /* lies in one */
+	bool used;     /* since the last trim */
 };
 
 /*
@@ -127,12 +129,13 @@ struct fractal_worker {
 	struct entry *entries; /* ring entries, then classic ones */
 	uint32_t ring_entries, dev_entries;
 	uint32_t ring_live; /* ring entries whose last completion has not come */
-	uint8_t *area;
+	uint8_t *area;	    /* memory of all entries */
 	size_t area_size;
 	struct entry *ready_head, **ready_tail; /* delivered by other threads */
 	_Atomic uint32_t held;			/* requests handed out and not committed */
 	bool warm;				/* some entry has payload pages to give back */
 	bool trim_armed;			/* and a timer runs for it */
+	bool trim_due;				/* the timer has run out */
 	struct completion trim_done;
 	int dev_fd; /* classic descriptor, cloned where possible */
 	int wake_fd;
@@ -179,6 +182,14 @@ void worker_take_wake(struct fractal_worker *w);
 void worker_account(struct fractal_worker *w, struct entry *e);
 extern _Thread_local struct fractal_worker *worker_self;
 
+/* payload.c */
+int payload_map(struct fractal_worker *w);
+void payload_unmap(struct fractal_worker *w);
+void payload_account(struct fractal_worker *w, struct entry *e);
+void payload_arm_trim(struct fractal_worker *w);
+int payload_patience(const struct fractal_worker *w);
+void payload_trim(struct fractal_worker *w);
+
 /* ring.c */
 #define RING_NOBODY 1u /* user_data of a completion that nobody waits for */
 int ring_setup(struct fractal_worker *w);
@@ -190,6 +201,7 @@ void ring_watch_wake(struct fractal_worker *w);
 int ring_signal_completions(struct fractal_worker *w);
 bool ring_flush(struct fractal_worker *w);
 struct entry *ring_next(struct fractal_worker *w, int *res);
+bool ring_mark_arrived(struct fractal_worker *w);
 
 /* uring.c */
 int uring_register(struct fractal_worker *w);

@@ -133,3 +133,21 @@ struct entry *ring_next(struct fractal_worker *w, int *res)
 			c->fn(w, c, *res, flags);
 	}
 }
+
+/*
+ * Marks the entries whose requests lie in the completion queue, not yet taken, as used. False when the ring still holds more
+ * than can be seen: replies not handed over, completions that found no room.
+ */
+bool ring_mark_arrived(struct fractal_worker *w)
+{
+	struct io_uring_cqe *cqe;
+	unsigned head;
+
+	if (io_uring_sq_ready(&w->ring) || io_uring_cq_has_overflow(&w->ring))
+		return false;
+	io_uring_for_each_cqe(&w->ring, head, cqe) {
+		if (!ring_is_completion(cqe->user_data))
+			((struct entry *)(uintptr_t)cqe->user_data)->used = true;
+	}
+	return true;
+}

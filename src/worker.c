@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker.c - one thread per CPU: its entries' memory, its loop, its inbox, and giving memory back when idle.
+ * worker.c - one thread per CPU: its loop and its inbox.
  */
 #define _GNU_SOURCE
 #include "internal.h"
@@ -11,63 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#define TRIM_MS	     2000
 #define SIDE_ENTRIES 64u /* worker 0: forgets and early requests read by the session's thread */
 
 _Thread_local struct fractal_worker *worker_self;
-
-/* ---- memory ---- */
-
-static size_t round_up(size_t n, size_t to)
-{
-	return (n + to - 1) / to * to;
-}
-
-static void init_entry(struct fractal_worker *w, uint32_t i, uint8_t *at, size_t head)
-{
-	struct entry *e = &w->entries[i];
-
-	e->area = (struct entry_area *)at;
-	e->payload = at + head;
-	e->iov[0] = (struct iovec){ &e->area->hdr, sizeof(e->area->hdr) };
-	e->iov[1] = (struct iovec){ e->payload, w->s->payload_cap };
-	e->dev_fd = -1;
-	e->qid = (uint16_t)(w->first_queue + i / w->s->cfg.queue_depth);
-	e->req.worker = w;
-	e->req.slot = i;
-	e->req.out = (union fractal_out *)e->payload;
-	e->req.arg = (const union fractal_in *)e->area->hdr.op_in;
-}
-
-/* Address space for all entries; pages come when they are touched. */
-static int map_entries(struct fractal_worker *w)
-{
-	uint32_t n = w->ring_entries + w->dev_entries;
-	size_t page = w->s->page_size;
-	size_t head = round_up(sizeof(struct entry_area) + 128, page);
-	size_t each = head + round_up(w->s->payload_cap, page);
-
-	w->entries = aligned_alloc(64, round_up(n * sizeof(*w->entries), 64));
-	if (!w->entries)
-		return -ENOMEM;
-	memset(w->entries, 0, n * sizeof(*w->entries));
-	w->area_size = n * each;
-	w->area = mmap(NULL, w->area_size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (w->area == MAP_FAILED) {
-		w->area = NULL;
-		return -errno;
-	}
-	/* A huge page would make one small request cost 2 MiB; a forked child has no business with any of it. */
-	madvise(w->area, w->area_size, MADV_NOHUGEPAGE);
-	madvise(w->area, w->area_size, MADV_DONTFORK);
-	for (uint32_t i = 0; i < n; i++)
-		init_entry(w, i, w->area + i * each, head);
-	return 0;
-}
 
 int worker_init(struct fractal_worker *w, struct fractal_session *s, int id)
 {
@@ -88,7 +36,7 @@ int worker_init(struct fractal_worker *w, struct fractal_session *s, int id)
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->wake_fd < 0)
 		return -errno;
-	return map_entries(w);
+	return payload_map(w);
 }
 
 /* After the thread has ended. Memory that the kernel may still write to is left alone. */
@@ -110,72 +58,9 @@ void worker_destroy(struct fractal_worker *w)
 		close(w->ring_event_fd);
 	if (w->dev_fd >= 0)
 		close(w->dev_fd);
-	if (w->area && w->ring_live == 0)
-		munmap(w->area, w->area_size);
 	io_free_all(w);
 	stats_free(w);
-	free(w->entries);
-}
-
-/* Gives back payload pages of entries that were not used since the last look. */
-static void trim(struct fractal_worker *w)
-{
-	size_t page = w->s->page_size;
-	uint32_t n = w->ring_entries, i = 0;
-
-	if (w->tr->id == FRACTAL_TRANSPORT_DEV) {
-		i = w->ring_entries;
-		n += w->dev_entries;
-	}
-	w->warm = false;
-	for (; i < n; i++) {
-		struct entry *e = &w->entries[i];
-
-		if (e->touched <= page)
-			continue;
-		if (!e->used && atomic_load(&e->state) == ENTRY_FREE) {
-			madvise(e->payload + page, round_up(e->touched - page, page),
-				MADV_DONTNEED);
-			e->touched = (uint32_t)page;
-		} else {
-			w->warm = true;
-		}
-		e->used = false;
-	}
-}
-
-static void trim_due(struct fractal_worker *w, struct completion *c, int res, unsigned flags)
-{
-	(void)c;
-	(void)res;
-	(void)flags;
-	w->trim_armed = false;
-	trim(w);
-}
-
-/* One timer in the ring, so that no wait needs a time-out of its own. */
-static void arm_trim(struct fractal_worker *w)
-{
-	static const struct __kernel_timespec period = { .tv_sec = TRIM_MS / 1000,
-							 .tv_nsec = TRIM_MS % 1000 * 1000000LL };
-	struct io_uring_sqe *sqe;
-
-	if (!w->warm || w->trim_armed || !w->have_ring)
-		return;
-	w->trim_done.fn = trim_due;
-	sqe = ring_sqe(w);
-	sqe->opcode = IORING_OP_TIMEOUT;
-	sqe->fd = -1;
-	sqe->addr = (uintptr_t)&period;
-	sqe->len = 1;
-	sqe->user_data = ring_tag(&w->trim_done);
-	w->trim_armed = true;
-}
-
-/* How long a worker without a ring may wait before it looks again. */
-static int patience(const struct fractal_worker *w)
-{
-	return w->warm && !w->have_ring ? TRIM_MS : -1;
+	payload_unmap(w);
 }
 
 /* ---- requests in and out ---- */
@@ -295,10 +180,7 @@ void worker_account(struct fractal_worker *w, struct entry *e)
 	change_held(w, -1);
 	if (atomic_load_explicit(&w->current, memory_order_relaxed) == e)
 		atomic_store_explicit(&w->current, NULL, memory_order_relaxed);
-	if (e->out_len > e->touched)
-		e->touched = e->out_len;
-	if (e->touched > w->s->page_size)
-		w->warm = true;
+	payload_account(w, e);
 	stats_answered(w, e);
 }
 
@@ -368,13 +250,17 @@ int fractal_worker_poll(struct fractal_worker *w)
 static int serve(struct fractal_worker *w)
 {
 	const struct fractal_config *cfg = &w->s->cfg;
+	bool came;
 	int rc;
 
 	while (!over(w)) {
 		io_cancel_interrupted(w);
-		arm_trim(w);
-		if (!w->tr->flush(w) && !has_work(w) && !w->tr->wait(w, patience(w)))
-			trim(w);
+		payload_arm_trim(w);
+		came = w->tr->flush(w);
+		if (w->trim_due)
+			payload_trim(w);
+		if (!came && !has_work(w) && !w->tr->wait(w, payload_patience(w)))
+			w->trim_due = true;
 		atomic_store_explicit(&w->serving, true, memory_order_relaxed);
 		rc = cfg->serve ? cfg->serve(w, cfg->user) : dispatch_serve(w, cfg->user);
 		atomic_store_explicit(&w->serving, false, memory_order_relaxed);
