@@ -11,6 +11,7 @@
 #include "guardian.h"
 #include "observer.h"
 #include "report.h"
+#include "scheduling.h"
 #include "tool.h"
 #include <errno.h>
 #include <limits.h>
@@ -31,6 +32,7 @@ static struct {
 	struct daemon daemon;
 	const struct cli *cli;
 	bool say_transport; /* it was not asked for, so say why it runs */
+	enum scheduling sched;
 } serving = { .daemon = { .ready_fd = -1 } };
 
 /* ---- signals ----------------------------------------------------------------------------------------------- */
@@ -105,6 +107,8 @@ static void on_ready(struct fractal_session *session, void *user)
 	err = observer_start(session, serving.host, serving.cli->stats_every);
 	if (err)
 		report(FRACTAL_LOG_WARN, "starting the thread of statistics: %s", strerror(-err));
+	/* After the background's session is made: that may be a group of its own. */
+	scheduling_apply(serving.sched);
 	daemon_notify("READY=1");
 }
 
@@ -149,6 +153,7 @@ static int serve_host(struct options *options, struct guardian *guardian)
 		config->subtype = "fractal-lua";
 	config->log = report_hook;
 	config->ready = on_ready;
+	serving.sched = (enum scheduling)options->sched;
 	serving.say_transport = config->transport == FRACTAL_TRANSPORT_AUTO;
 	if (!options->auto_unmount)
 		guardian_dismiss(guardian);

@@ -43,6 +43,8 @@ static const struct row rows[] = {
 	  "in one write request; K and M may follow; default 1M" },
 	{ "pin", KIND_OFF, CONFIG(no_pin), 0, 0, NULL,
 	  "each worker stays on its CPU (default); nopin leaves them to the scheduler" },
+	{ "sched", KIND_CHOICE, FIELD(sched), 0, 0, "auto|idle|other",
+	  "let callers stay on their CPU (idle), not (other), or where it costs nothing (auto)" },
 	{ "max_readahead", KIND_BYTES, CONFIG(max_readahead), 0, MAX_BYTES, "BYTES",
 	  "that the kernel may read ahead; default: what it offers" },
 	{ "max_background", KIND_NUMBER, CONFIG(max_background), 1, 65535, "N",

@@ -29,6 +29,7 @@ struct options {
 	char *state;	   /* "single", "per-worker" or NULL */
 	char *mount_words; /* made by options_finish() */
 	char **mount_values; /* one for each row of mount.def, NULL where it is not given, "" without a value */
+	int sched; /* enum scheduling */
 	bool auto_unmount;
 };
 
