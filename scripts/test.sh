@@ -2,9 +2,12 @@
 # Runs the checks, each stage under a time limit, and adds their totals up. The last line is "N passed, N failed".
 #   scripts/test.sh [STAGE...]     stages: lint ctest spec asan tsan (default: all)
 # BUILD names the build directory (default build); sanitizers build in BUILD-asan and BUILD-tsan. SPECS limits the
-# specs to these files or directories. A stage that crashes, runs out of time or runs nothing counts as one failure.
+# specs to these files or directories, which scripts/specs.sh runs. A stage that crashes, runs out of time or runs
+# nothing counts as one failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/leftovers.sh
+. scripts/leftovers.sh
 
 build=${BUILD:-build}
 
@@ -34,13 +37,11 @@ run_ctest() {
   return $status
 }
 
-# run_specs BUILD_DIR [FILE...]
+# run_specs BUILD_DIR [FILE_OR_DIRECTORY...]
 run_specs() {
-  local dir=$1
-  shift
   # shellcheck disable=SC2086
-  [ -z "${SPECS:-}" ] || set -- $SPECS
-  FRACTAL_BUILD=$dir busted "$@" </dev/null
+  [ -z "${SPECS:-}" ] || set -- "$1" $SPECS
+  scripts/specs.sh "$@"
 }
 
 stage_lint() {
@@ -78,7 +79,7 @@ if [ "${1:-}" = --stage ]; then
 fi
 
 # Everything the specs make lies below this directory, so that what a stage leaves behind can be found.
-TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/fractal-test.XXXXXX")
+TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/fractal.XXXXXX")
 export TMPDIR
 chmod 1777 "$TMPDIR"
 logs=$TMPDIR/logs
@@ -92,21 +93,7 @@ stage_seconds() {
   esac
 }
 
-# Frees the mounts and ends the processes that a stage left behind.
-clear_leftovers() {
-  local dir pid
-  while read -r dir; do
-    echo "left behind: a mount on $dir"
-    umount -c -f -l "$dir" 2>/dev/null || fusermount3 -uz "$dir" 2>/dev/null
-  done < <(awk -v base="$TMPDIR/" 'index($5, base) == 1 { print $5 }' /proc/self/mountinfo | tac)
-  # The pattern comes from a file, or grep would find itself.
-  for pid in $(grep -lsFf <(echo "$TMPDIR/") /proc/[0-9]*/cmdline | cut -d/ -f3); do
-    echo "left behind: process $pid"
-    kill -KILL "$pid" 2>/dev/null
-  done
-}
-
-trap 'clear_leftovers >/dev/null; rm -rf --one-file-system "$TMPDIR"' EXIT
+trap 'clear_leftovers "$TMPDIR" >/dev/null; rm -rf --one-file-system "$TMPDIR"' EXIT
 trap 'exit 130' INT TERM
 
 # Sanitizers reserve fixed address ranges that full address randomization may occupy.
@@ -132,7 +119,7 @@ for stage in "${stages[@]}"; do
   # shellcheck disable=SC2046
   timeout -k 30 "$(stage_seconds "$stage")" $(wrapper_of "$stage") "$0" --stage "$stage" 2>&1 | tee "$logs/$stage"
   status=${PIPESTATUS[0]}
-  clear_leftovers
+  clear_leftovers "$TMPDIR"
   read -r good bad < <(awk '/^[0-9]+ passed, [0-9]+ failed$/ { good += $1; bad += $3 } END { print good + 0, bad + 0 }' \
     "$logs/$stage")
   note=
@@ -146,6 +133,8 @@ for stage in "${stages[@]}"; do
   [ -z "$note" ] || bad=$((bad + 1))
   passed=$((passed + good)) failed=$((failed + bad))
   summary+=$(printf '%-6s %5d passed %5d failed %5d s%s' "$stage" "$good" "$bad" $((SECONDS - begun)) "$note")$'\n'
+  repeated=$(sed -n 's/^repeated alone: /  &/p' "$logs/$stage")
+  summary+=${repeated:+$repeated$'\n'}
 done
 
 printf '\n%s%d passed, %d failed\n' "$summary" "$passed" "$failed"

@@ -47,11 +47,15 @@ helper.quick = os.getenv("FRACTAL_QUICK") ~= nil
 helper.binary = absolute(os.getenv("FRACTAL_LUA") or (os.getenv("FRACTAL_BUILD") or "build") .. "/fractal-lua")
 helper.is_root = sys.geteuid() == 0
 
---- A directory that teardown removes.
-function helper.directory()
-  local directory = process.directory()
+local function own_directory(parent)
+  local directory = process.directory(parent)
   directories[#directories + 1] = directory
   return directory
+end
+
+--- A directory that teardown removes.
+function helper.directory()
+  return own_directory()
 end
 
 -- The line of /proc/self/mountinfo for what is mounted on dir: { connection = minor device number, type = …}.
@@ -69,6 +73,25 @@ end
 --- Whether anything is mounted on that directory (asked of the mount table, not of the mount).
 function helper.is_mounted(dir)
   return mount_entry(dir) ~= nil
+end
+
+local uring_switch = "/sys/module/fuse/parameters/enable_uring"
+
+--- Calls fn while nobody changes the kernel's switch for FUSE over io_uring: C tests do, under a lock on its file
+-- (spec/c/mounted.h), and may run at the same time from another build directory. Returns what fn returns or raises.
+function helper.with_switch(fn)
+  local fd = sys.open(uring_switch, "rdonly cloexec")
+  if fd then
+    sys.flock(fd, "sh")
+  end
+  local ok, result = pcall(fn)
+  if fd then
+    sys.close(fd)
+  end
+  if not ok then
+    error(result, 0)
+  end
+  return result
 end
 
 -- ---- sanitizers ------------------------------------------------------------------------------------------
@@ -200,13 +223,15 @@ function helper.mount(settings)
   if settings.background then
     process.collect_orphans()
   end
-  self.process = process.start(mount_arguments(settings, script, self.dir),
-    { out = log_path, env = settings.env, user = settings.user })
-  if settings.background then
-    self:await_background()
-  else
-    self:await_ready()
-  end
+  helper.with_switch(function()
+    self.process = process.start(mount_arguments(settings, script, self.dir),
+      { out = log_path, env = settings.env, user = settings.user })
+    if settings.background then
+      self:await_background()
+    else
+      self:await_ready()
+    end
+  end)
   self.pid = self.process.pid
   local entry = mount_entry(self.dir)
   self.connection = entry and entry.connection
@@ -237,7 +262,7 @@ end
 --- Starts a shell command on the mount without waiting; returns the process: poll(), wait(seconds), kill(signal),
 -- and output().
 function Mount:start(command, options)
-  local path = ("%s/client-%g"):format(helper.directory(), sys.clock("monotonic"))
+  local path = helper.directory() .. "/client"
   local settings = { out = path, env = { MNT = self.dir } }
   for name, value in pairs(options or {}) do
     settings[name] = value
@@ -247,6 +272,13 @@ function Mount:start(command, options)
   local child = process.start({ "bash", "-c", command }, settings)
   child.output = function() return process.read_file(path) end
   return child
+end
+
+--- Makes the kernel drop the names and inodes of this mount that nobody uses (root only). /proc/sys/vm/drop_caches
+-- would drop those of other specs' mounts, too.
+function Mount:drop_names()
+  local ok, out = self:sh("mount -i -o remount $MNT", 20)
+  assert(ok, out)
 end
 
 --- Sends a signal to the server. A server that a spec has signalled may end as it likes: teardown does not complain.
@@ -344,10 +376,7 @@ function helper.tmpfs()
     own_mounts[#own_mounts + 1] = directory
     return directory
   end
-  local name = ("/dev/shm/fractal-spec-%d-%g"):format(sys.getpid(), sys.clock("monotonic"))
-  assert(sys.mkdir(name, "755"))
-  directories[#directories + 1] = name
-  return name
+  return own_directory("/dev/shm")
 end
 
 --- A fresh directory of an ext4: one of its own for root (an image in memory), else one of the directory for temporary
@@ -370,7 +399,7 @@ end
 
 --- Whether the kernel offers FUSE over io_uring (`make setup` switches it on where that is allowed).
 function helper.has_uring()
-  return process.read_file("/sys/module/fuse/parameters/enable_uring"):sub(1, 1) == "Y"
+  return helper.with_switch(function() return process.read_file(uring_switch):sub(1, 1) == "Y" end)
 end
 
 --- The transports this machine can run: the ring where the kernel offers it, and always the classic one.

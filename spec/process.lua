@@ -37,12 +37,18 @@ end
 
 local directories = 0
 
---- A fresh directory for files of the specs. Everyone may enter it, since some clients run as other users.
-function process.directory()
-  directories = directories + 1
-  local base = ("%s/fractal-spec-%d-%d"):format(os.getenv("TMPDIR") or "/tmp", sys.getpid(), directories)
-  assert(sys.mkdir(base, "755"))
-  return base
+--- A fresh directory for files of the specs, below parent (default: where temporary files go). Everyone may enter it,
+-- since some clients run as other users. A name that something has left behind is passed over.
+function process.directory(parent)
+  while true do
+    directories = directories + 1
+    local base = ("%s/spec-%d-%d"):format(parent or os.getenv("TMPDIR") or "/tmp", sys.getpid(), directories)
+    local made, err = sys.mkdir(base, "755")
+    if made then
+      return base
+    end
+    assert(err == "EEXIST", err)
+  end
 end
 
 --- Calls condition until it returns something true, for at most seconds; returns that value or nil.

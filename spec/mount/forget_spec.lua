@@ -3,6 +3,7 @@
 local client = require "spec.client"
 local helper = require "spec.helper"
 local script = require "spec.script"
+local sys = require "fractal.testing.sys"
 
 -- memfs tells the sum of its lookup counts and the number of its inodes.
 local function memfs_count(m, name)
@@ -11,10 +12,11 @@ local function memfs_count(m, name)
   return tonumber(out)
 end
 
--- Makes the kernel drop cached names and inodes until the count is 0; returns what is left after some seconds.
+-- Makes the kernel drop the mount's cached names and inodes until the count is 0; returns what is left after some
+-- seconds.
 local function drop_until_none(m, count)
   helper.eventually(10, function()
-    assert(m:sh("sync; echo 2 >/proc/sys/vm/drop_caches", 10))
+    m:drop_names()
     return count() == 0
   end)
   return count()
@@ -87,7 +89,8 @@ helper.each_transport(function(transport)
       local m = helper.mount { script = "examples/memfs.lua", transport = transport }
       local holder = m:start "echo text >$MNT/kept; exec 3<>$MNT/kept; rm $MNT/kept; echo open; exec sleep 30"
       assert.truthy(helper.eventually(5, function() return holder.output() == "open\n" end))
-      assert.is_true(m:sh("touch $MNT/{1..100} && sync && echo 2 >/proc/sys/vm/drop_caches", 10))
+      assert.is_true(m:sh("touch $MNT/{1..100}", 10))
+      m:drop_names()
       assert.is_true(helper.eventually(10, function() return memfs_count(m, "lookups") == 1 end))
       assert.equal(1 + 100 + 1, memfs_count(m, "inodes"))
       holder:destroy()
@@ -124,7 +127,8 @@ helper.each_transport(function(transport)
           end]], FILES, cpu + 1)))
       end
       for _ = 1, 5 do
-        assert.is_true(m:sh("sleep 0.05; echo 2 >/proc/sys/vm/drop_caches", 10))
+        sys.sleep(0.05)
+        m:drop_names()
       end
       for _, one in ipairs(clients) do
         assert.equal(0, one:wait(20), one.output())
@@ -140,7 +144,8 @@ helper.each_transport(function(transport)
     it("need no handler", function()
       local m = helper.mount { source = script.one_file "", transport = transport }
       client.output(m, "for i = 1, 1000 do must.stat(MNT .. '/file') sys.stat(MNT .. '/none' .. i) end", 10)
-      assert.is_true(m:sh("echo 2 >/proc/sys/vm/drop_caches && stat $MNT/file", 10))
+      m:drop_names()
+      assert.is_true(m:sh("stat $MNT/file", 10))
       assert.equal(m.ready .. "\n", m.log())
       assert.equal(0, m:unmount())
     end)

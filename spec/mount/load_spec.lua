@@ -1,5 +1,6 @@
 -- Much at once: several processes, large directories, a gigabyte of writes, and programs that are picky about their
 -- files.
+-- alone: a whole machine's work
 
 local client = require "spec.client"
 local helper = require "spec.helper"
