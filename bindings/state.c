@@ -130,16 +130,9 @@ enum outcome {
 	FAILED
 };
 
-static const char *error_text(lua_State *co)
-{
-	const char *text = lua_tostring(co, -1);
-
-	return text ? text : "(an error that is no string)";
-}
-
 /*
  * Resumes a coroutine with @nargs arguments on its stack. A drain at rest yields nothing, a waiting one yields true. FAILED leaves
- * the traceback on state->L.
+ * the error on top of @co, above the whole call stack.
  */
 static enum outcome resume(struct state *state, lua_State *co, int nargs)
 {
@@ -153,11 +146,26 @@ static enum outcome resume(struct state *state, lua_State *co, int nargs)
 		lua_settop(co, 0);
 		return waits ? WAITS : RESTS;
 	}
-	/* The whole call stack is still there, and with it the traceback. */
-	luaL_traceback(state->L, co, error_text(co), 0);
 	if (rc == LUA_ERRMEM)
 		lua_gc(state->L, LUA_GCCOLLECT, 0);
 	return FAILED;
+}
+
+/* Has the error that ended @co reported: of the request @req, or of @what where that is NULL. */
+static int report_error(struct state *state, lua_State *co, struct fractal_request *req,
+			const char *what)
+{
+	lua_State *L = state->L;
+
+	if (req)
+		lua_pushlightuserdata(L, req);
+	else
+		lua_pushnil(L);
+	lua_xmove(co, L, 1);
+	lua_pushthread(co);
+	lua_xmove(co, L, 1);
+	lua_pushstring(L, what);
+	return state_call(state, "failed", 4, 0);
 }
 
 static int rest(struct lane *lane, lua_State *co, int ref)
@@ -196,7 +204,7 @@ static int add_drain(struct lane *lane)
 	lua_pushlightuserdata(co, lane->worker);
 	if (resume(state, co, 1) == RESTS)
 		return rest(lane, co, ref);
-	log_error(state, state->L);
+	report_error(state, co, NULL, "the library");
 	return -EIO;
 }
 
@@ -233,21 +241,14 @@ static lua_State *take_waiting(struct state *state, const struct fractal_io *io)
 }
 
 /*
- * An error ended a coroutine; its traceback is on state->L. Where a request is in hand its handler raised it: the caller gets EIO.
- * Handlers need no protected call of their own for that, which keeps the loop around them compilable.
+ * An error ended a coroutine. Where a request is in hand its handler raised it: the caller gets EIO. Handlers need no protected
+ * call of their own for that, which keeps the loop around them compilable.
  */
-static void report_failure(struct lane *lane)
+static void report_failure(struct lane *lane, lua_State *co)
 {
-	struct state *state = lane->state;
 	struct fractal_request *req = fractal_worker_in_hand(lane->worker);
 
-	if (!req) {
-		log_error(state, state->L);
-		return;
-	}
-	lua_pushlightuserdata(state->L, req);
-	lua_insert(state->L, -2);
-	if (state_call(state, "failed", 2, 0))
+	if (report_error(lane->state, co, req, "a task") && req)
 		fractal_reply(req, -EIO);
 }
 
@@ -263,7 +264,7 @@ static int resume_done(struct lane *lane)
 		enum outcome outcome = co ? resume(state, co, 0) : ENDED;
 
 		if (outcome == FAILED)
-			report_failure(lane);
+			report_failure(lane, co);
 		if (outcome == RESTS)
 			rc = rest(lane, co, luaL_ref(state->L, LUA_REGISTRYINDEX));
 		else
@@ -286,7 +287,7 @@ static int run_drain(struct lane *lane)
 	if (outcome == RESTS)
 		return 0;
 	if (outcome == FAILED)
-		report_failure(lane);
+		report_failure(lane, d.co);
 	/* The table of waiting coroutines keeps a waiting one from now on. */
 	lane->nidle--;
 	luaL_unref(lane->state->L, LUA_REGISTRYINDEX, d.ref);
@@ -334,7 +335,7 @@ int state_call_waiting(struct state *state, const char *name, int nargs,
 	}
 	lane_close(&lane);
 	if (outcome == FAILED)
-		log_error(state, L);
+		report_error(state, co, NULL, name);
 	if (!rc && lua_status(co) != 0)
 		rc = -EINVAL;
 	if (!rc) {

@@ -531,7 +531,7 @@ FRACTAL_API uint32_t fractal_session_device(const struct fractal_session *sessio
 FRACTAL_API const char *fractal_session_transport_reason(const struct fractal_session *session);
 /** True the first time it is asked about this opcode: for what is to be said once in a session. Any thread. */
 FRACTAL_API bool fractal_session_first(struct fractal_session *session, uint32_t opcode);
-/** Sends one line to the session's log. Any thread. */
+/** Sends a message, one line or several with newlines between them, to the session's log. Any thread. */
 FRACTAL_API void fractal_session_log(const struct fractal_session *session,
 				     enum fractal_log_level level, const char *text);
 /** Asks for the end of the mount, as SIGTERM does: unmount politely, lazily if busy. Async-signal-safe, any thread. */
@@ -704,7 +704,7 @@ struct fractal_config {
 	double attr_ttl;   /* seconds the kernel may cache attributes */
 	double negative_ttl; /* seconds the kernel may cache that a name does not exist; 0: not at all */
 
-	/** Messages; default: dropped. @text is one line without newline. */
+	/** Messages; default: dropped. @text has no newline at its end; reports of errors in Lua have several lines. */
 	void (*log)(enum fractal_log_level level, const char *text, void *user);
 	/** INIT arrived: adjust @conn. On worker 0's thread, before anything is served. < 0 ends the session with that errno. */
 	int (*init)(struct fractal_session *session, struct fractal_conn *conn, void *user);

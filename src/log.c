@@ -21,5 +21,6 @@ void session_log(const struct fractal_session *s, enum fractal_log_level level, 
 void fractal_session_log(const struct fractal_session *s, enum fractal_log_level level,
 			 const char *text)
 {
-	session_log(s, level, "%s", text);
+	if (s->sink.log)
+		s->sink.log(level, text, s->sink.user);
 }

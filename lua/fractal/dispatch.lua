@@ -5,10 +5,9 @@
 -- the coroutine, the worker reports it and goes on with a fresh one.
 
 local ffi = require "ffi"
-local errno = require "fractal.errno"
-local log = require "fractal.log"
 local lowlevel = require "fractal.lowlevel"
 local notify = require "fractal.notify"
+local report = require "fractal.report"
 local session = require "fractal.session"
 local task = require "fractal.task"
 local types = require "fractal.types"
@@ -19,36 +18,12 @@ local C, yield = ffi.C, coroutine.yield
 
 local dispatch = {}
 
---- What a user tried that failed for want of a handler, by operation.
-local wanted_by = {
-  lookup = "any access by name needs `lookup`",
-  getattr = "stat and ls need `getattr`",
-  setattr = "chmod, chown, truncate and touch on an existing file need `setattr`",
-  readlink = "reading a symbolic link needs `readlink`",
-  symlink = "ln -s needs `symlink`",
-  mknod = "touch and creating a file need `create` or `mknod`",
-  mkdir = "mkdir needs `mkdir`",
-  unlink = "rm needs `unlink`",
-  rmdir = "rmdir needs `rmdir`",
-  rename2 = "mv needs `rename`",
-  link = "ln needs `link`",
-  read = "reading a file needs `read`",
-  write = "writing a file needs `write`",
-  readdir = "listing a directory needs `readdir`",
-  setxattr = "setting extended attributes needs `setxattr`",
-  fallocate = "fallocate needs `fallocate`",
-}
-
--- No tail call: this function's own frame is the one that level 2 leaves out.
 --- The operation has no handler: the documented answer, and a hint once per mount.
 local function without_handler(row)
   local default = C.fractal_op_default(row.opcode)
   return function(_, _, req)
+    report.without_handler(row, req, default) -- first: it may look at the request
     C.fractal_reply(req, default)
-    if default ~= 0 and wanted_by[row.name]
-      and C.fractal_session_first(C.fractal_worker_session(req.worker), row.opcode) then
-      log.warn("%s; the caller got %s", wanted_by[row.name], errno.name(-default))
-    end
   end
 end
 
@@ -63,13 +38,6 @@ local function serve_table(fs)
   return by_opcode
 end
 dispatch.serve_table = serve_table
-
---- A handler raised an error, which ended its coroutine: logs the traceback, and the caller gets EIO.
-function dispatch.failed(pointer, traceback)
-  local req = ffi.cast("struct fractal_request *", pointer)
-  log.error("error in %s (pid %d):\n%s", log.request(req), req.pid, traceback)
-  C.fractal_reply(req, -errno.E.IO)
-end
 
 local contexts = {} -- worker's id → what its drains share
 
@@ -106,7 +74,7 @@ function dispatch.drain(fs, pointer)
       serve[req.opcode](fs, slot, req, lane)
     -- Both are looked at behind fractal_next_slot(), which takes the wake-ups that told of them.
     elseif retrieved[0] ~= nil then
-      notify.deliver(worker, debug.traceback)
+      notify.deliver(worker)
     elseif mail[0] ~= nil then
       messages.deliver(worker)
     else

@@ -3,8 +3,9 @@
 -- There are kinds of filesystems, which differ in their handlers: a kind knows its handlers' names and turns them into
 -- low-level ones, which are what the dispatch calls.
 
+local advice = require "fractal.advice"
 local caps = require "fractal.caps"
-local ops = require "fractal.ops"
+local log = require "fractal.log"
 
 local filesystem = {}
 
@@ -86,24 +87,17 @@ local function check_settings(given, kind, level)
   end
 end
 
-local lowlevel_names = { prepare = true, init = true, destroy = true, flock = true, reload = true }
-for _, row in ipairs(ops) do
-  lowlevel_names[row.name] = true
-end
-for _, name in ipairs { "batch_forget", "rename2", "setlkw", "copy_file_range_64", "interrupt", "notify_reply" } do
-  lowlevel_names[name] = nil
-end
-
 --- The kind of fractal.lowlevel: its handlers are served as they are.
 local lowlevel_kind = {
-  handler_names = lowlevel_names, -- set of names
+  signatures = advice.lowlevel, -- handler's name → its arguments
   settings = {}, -- settings of this kind beside the common ones: name = { type }
   required = { -- handlers without which nothing works: name, what fails
     { "lookup", "nothing in the mount can be reached without it" },
     { "getattr", "nothing in the mount can be reached without it" },
   },
   mount = function(_, given) return given end, -- (fs, mount options of its settings) → those to use
-  lower = function(fs) return fs end, -- (fs, its settings) → the table of low-level handlers
+  -- (fs, its settings) → the table of low-level handlers, and a function (req) → "read of …" for messages
+  lower = function(fs) return fs, log.request end,
 }
 
 local known = setmetatable({}, { __mode = "k" }) -- fs → what it was made with
@@ -138,8 +132,15 @@ end
 --- The filesystem's low-level handlers. Made at the first call: the script has filled its table in by then.
 function filesystem.lowered(fs)
   local entry = known[fs]
-  entry.low = entry.low or entry.kind.lower(fs, entry.settings)
+  if not entry.low then
+    entry.low, entry.subject = entry.kind.lower(fs, entry.settings)
+  end
   return entry.low
+end
+
+--- What a request asks for, in the terms of the filesystem's kind: "read of inode 2", or of a path.
+function filesystem.subject(fs, req)
+  return known[fs].subject(req)
 end
 
 --- Is the value a filesystem table?
@@ -199,11 +200,11 @@ end
 
 --- Names of functions in the table that are no handlers, each with a guess.
 function filesystem.misspelt(fs)
-  local list, handler_names = {}, known[fs].kind.handler_names
+  local list, signatures = {}, known[fs].kind.signatures
   for name, value in pairs(fs) do
-    if type(value) == "function" and not handler_names[name] then
-      local near = filesystem.nearest(tostring(name), handler_names)
-      if lowlevel_names[name] then
+    if type(value) == "function" and not signatures[name] then
+      local near = filesystem.nearest(tostring(name), signatures)
+      if advice.lowlevel[name] then
         list[#list + 1] = ("'%s' is a handler of fractal.lowlevel, which this filesystem is not"):format(name)
       elseif near then
         list[#list + 1] = ("'%s' is no handler; did you mean '%s'?"):format(tostring(name), near)

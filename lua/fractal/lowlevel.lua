@@ -7,7 +7,7 @@
 local ffi = require "ffi"
 local bit = require "bit"
 local errno = require "fractal.errno"
-local log = require "fractal.log"
+local report = require "fractal.report"
 local types = require "fractal.types"
 local view = require "fractal.view"
 
@@ -19,20 +19,17 @@ local lowlevel = {}
 
 -- answers -------------------------------------------------------------------------------------------------------
 
+local function asked(req)
+  return report.subject(req) .. ": the handler"
+end
+
 --- The handler returned something that makes no sense: says so, and gives the caller EIO.
 local function wrong(req, came, expected)
-  log.error("%s: the handler returned %s; expected %s", log.request(req), came, expected)
+  report.wrong(types.op_names[req.opcode], came, expected, asked, req)
   C.fractal_reply(req, -errno.E.IO)
 end
 
-local function show(value)
-  if type(value) == "string" then
-    return ("the string %q"):format(value)
-  elseif type(value) == "table" then
-    return "a table"
-  end
-  return tostring(value)
-end
+local show = report.show
 
 --- A handler answered nil, err. Returns true.
 local function refuse(req, err)
@@ -89,7 +86,10 @@ local function answer_attr(req, slot, result, err)
   if result == nil and err ~= nil then
     return refuse(req, err)
   elseif type(result) == "table" then
-    types.fill_attr(slot.attr, result)
+    local came, expected = types.fill_attr(slot.attr, result)
+    if came then
+      return wrong(req, came, expected)
+    end
     if result.attr_ttl then
       slot.attr_out.attr_ttl = result.attr_ttl
     end
@@ -105,7 +105,10 @@ local function answer_entry(req, slot, result, err)
   if result == nil and err ~= nil then
     return refuse(req, err)
   elseif type(result) == "table" then
-    types.fill_entry(slot.entry, result)
+    local came, expected = types.fill_entry(slot.entry, result)
+    if came then
+      return wrong(req, came, expected)
+    end
   end
   if slot.entry.nodeid == 0 then
     return wrong(req, "no ino", "entry.ino, or nil and an errno such as E.NOENT")
@@ -115,12 +118,15 @@ local function answer_entry(req, slot, result, err)
   C.fractal_reply(req, 0)
 end
 
---- An out-structure without a check of its own: filled in place, or a table with its fields.
-local function answer_struct(req, out, result, err)
+--- One of the other out-structures: filled in place, or a table with its fields.
+local function answer_struct(req, structure, out, result, err)
   if result == nil and err ~= nil then
     return refuse(req, err)
   elseif type(result) == "table" then
-    types.fill(out, result)
+    local came, expected = types.fill(structure, out, result)
+    if came then
+      return wrong(req, came, expected)
+    end
   end
   C.fractal_reply(req, 0)
 end
@@ -242,12 +248,12 @@ end
 
 function serve.open(fs, slot, req)
   local open = open_slot(slot, req.arg.open.flags, slot.open_out)
-  answer_struct(req, open, fs.open(req, tonumber(req.nodeid), open))
+  answer_struct(req, "open", open, fs.open(req, tonumber(req.nodeid), open))
 end
 
 function serve.opendir(fs, slot, req)
   local open = open_slot(slot, req.arg.open.flags, slot.open_out)
-  answer_struct(req, open, fs.opendir(req, tonumber(req.nodeid), open))
+  answer_struct(req, "open", open, fs.opendir(req, tonumber(req.nodeid), open))
 end
 
 function serve.create(fs, slot, req)
@@ -317,7 +323,7 @@ function serve.readdirplus(fs, slot, req)
 end
 
 function serve.statfs(fs, slot, req)
-  answer_struct(req, slot.statfs, fs.statfs(req, tonumber(req.nodeid), slot.statfs))
+  answer_struct(req, "statfs", slot.statfs, fs.statfs(req, tonumber(req.nodeid), slot.statfs))
 end
 
 function serve.setxattr(fs, _, req, lane)
@@ -473,7 +479,8 @@ function serve.statx(fs, slot, req)
   if band(arg.getattr_flags, C.FRACTAL_GETATTR_FH) ~= 0 then
     fh = tonumber(arg.fh)
   end
-  answer_struct(req, slot.statx, fs.statx(req, tonumber(req.nodeid), slot.statx, arg.sx_mask, arg.sx_flags, fh))
+  local stx = slot.statx
+  answer_struct(req, "statx", stx, fs.statx(req, tonumber(req.nodeid), stx, arg.sx_mask, arg.sx_flags, fh))
 end
 
 lowlevel.serve = serve

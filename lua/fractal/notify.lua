@@ -18,7 +18,7 @@
 local ffi = require "ffi"
 require "fractal.cdef"
 local errno = require "fractal.errno"
-local log = require "fractal.log"
+local report = require "fractal.report"
 local session = require "fractal.session"
 local task = require "fractal.task"
 local view = require "fractal.view"
@@ -182,13 +182,13 @@ local function hand_over(answer)
 end
 
 --- Gives data that came back to whoever asked. The drain loop calls it when fractal_worker_retrieved() tells of some.
-function notify.deliver(worker, on_error)
+function notify.deliver(worker)
   local answer = C.fractal_worker_take_retrieved(worker)
   while answer ~= nil do
     local next_one = answer.next
-    local ok, err = xpcall(hand_over, on_error, answer)
+    local ok, err = xpcall(hand_over, report.catch, answer)
     if not ok then
-      log.error("error in the function given to notify.retrieve:\n%s", err)
+      report.caught("a function given to fractal.notify.retrieve", err)
     end
     C.fractal_retrieved_free(answer)
     answer = next_one

@@ -30,6 +30,7 @@
 
 local ffi = require "ffi"
 require "fractal.cdef"
+local advice = require "fractal.advice"
 local context = require "fractal.pathfs.context"
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
@@ -40,19 +41,6 @@ local session = require "fractal.session"
 local C = ffi.C
 
 local pathfs = {}
-
-local HANDLERS = {
-  "prepare", "init", "destroy", "reload", "getattr", "readdir", "open", "read", "write", "create", "release",
-  "truncate", "chmod", "chown", "utimens", "mkdir", "rmdir", "unlink", "rename", "link", "symlink", "readlink",
-  "mknod", "statfs", "access", "flush", "fsync", "opendir", "releasedir", "fsyncdir", "setxattr", "getxattr",
-  "listxattr", "removexattr", "fallocate", "lseek", "copy_file_range", "ioctl", "poll", "getlk", "setlk", "flock",
-  "syncfs",
-}
-
-local handler_names = {}
-for _, name in ipairs(HANDLERS) do
-  handler_names[name] = true
-end
 
 --- The kernel checks access by mode where the script does not.
 local function mount_options(fs, given)
@@ -83,11 +71,11 @@ local function lower(fs, settings)
       return fs.init(conn)
     end
   end
-  return low
+  return low, p.subject
 end
 
 local kind = {
-  handler_names = handler_names,
+  signatures = advice.pathfs,
   settings = { hide_unlinked = { "boolean" } },
   required = {
     { "getattr", "nothing in the mount can be reached without it" },

@@ -4,24 +4,50 @@
 
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
+local fold = require "fractal.fold"
 local log = require "fractal.log"
+local report = require "fractal.report"
 local session = require "fractal.session"
 local task = require "fractal.task"
+local traceback = require "fractal.traceback"
 
 local runtime = { waiting = task.waiting }
 
 local fs -- the script's filesystem table
 
+--- Compiles a file and keeps its text for tracebacks. Returns nil and why not.
+local function compile(path)
+  local file, why = io.open(path, "rb")
+  local text = file and file:read("*a")
+  if file then
+    file:close()
+  end
+  if not text then
+    return nil, why or path .. " cannot be read"
+  end
+  traceback.remember(path, text)
+  return loadstring(text:gsub("^#[^\n]*", ""), "@" .. path)
+end
+
 --- `require` finds modules beside the script first.
 local function search_beside(path)
   local dir = path:match("^(.*)/[^/]*$") or "."
   package.path = ("%s/?.lua;%s/?/init.lua;%s"):format(dir, dir, package.path)
+  -- The standard loader of Lua modules, but for the text that is kept.
+  package.loaders[2] = function(name)
+    local found, tried = package.searchpath(name, package.path)
+    if not found then
+      return tried
+    end
+    local chunk, why = compile(found)
+    return chunk or error(("error loading module '%s' from file '%s':\n\t%s"):format(name, found, why), 0)
+  end
 end
 
 --- Runs the script at `path` and takes the table it returns. Returns nil, or the reason it cannot be used.
 function runtime.load(path)
   search_beside(path)
-  local chunk, why = loadfile(path)
+  local chunk, why = compile(path)
   if not chunk then
     return "cannot load the script: " .. why
   end
@@ -35,6 +61,7 @@ function runtime.load(path)
       :format(path, result == nil and "nothing" or "a " .. type(result))
   end
   fs = result
+  report.serve(fs)
   return nil
 end
 
@@ -91,11 +118,12 @@ end
 --- Calls fs.destroy(). The session is there until it returns.
 function runtime.destroy()
   if fs.destroy then
-    local ok, err = xpcall(fs.destroy, debug.traceback)
+    local ok, err = xpcall(fs.destroy, report.catch)
     if not ok then
-      log.error("error in destroy:\n%s", err)
+      report.caught("destroy", err)
     end
   end
+  fold.flush()
   session.detach()
   log.attach(nil)
 end
@@ -104,7 +132,7 @@ end
 function runtime.check()
   local lines, names, kind = {}, {}, filesystem.kind(fs)
   for name, value in pairs(fs) do
-    if type(value) == "function" and kind.handler_names[name] then
+    if type(value) == "function" and kind.signatures[name] then
       names[#names + 1] = name
     end
   end
@@ -123,9 +151,9 @@ function runtime.check()
   return table.concat(lines, "\n") .. "\n", #wrong > 0
 end
 
---- A handler raised an error: logs it and answers for it. See fractal.dispatch.
-function runtime.failed(req, traceback)
-  require("fractal.dispatch").failed(req, traceback)
+--- An error ended a coroutine: logs it, and answers for the request in hand, if any. See fractal.report.
+function runtime.failed(req, err, co, what)
+  report.failed(req, err, co, what)
 end
 
 --- The drain loop of one worker; see fractal.dispatch.

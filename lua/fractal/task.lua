@@ -15,7 +15,6 @@
 local ffi = require "ffi"
 require "fractal.cdef"
 local errno = require "fractal.errno"
-local log = require "fractal.log"
 local session = require "fractal.session"
 local view = require "fractal.view"
 
@@ -152,11 +151,14 @@ local function timer_sleep(self, seconds)
   return result >= 0 and not self.cancelled, result
 end
 
-local function guarded(fn)
-  local ok, err = xpcall(fn, debug.traceback)
+--- Runs fn(…) and reports an error in it. Returns what xpcall does.
+local function guarded(what, fn)
+  local report = require "fractal.report" -- which needs this module for its own timer
+  local ok, result = xpcall(fn, report.catch)
   if not ok then
-    log.error("error in a timer: %s", err)
+    report.caught(what, result)
   end
+  return ok, result
 end
 
 --- `refused`, where given, is called instead of fn when the timer cannot run (without io_uring).
@@ -165,7 +167,7 @@ function task.timeout(seconds, fn, refused)
   task.spawn(function()
     local due, result = timer_sleep(self, seconds)
     if due then
-      guarded(fn)
+      guarded("a function of fractal.timeout", fn)
     elseif refused and result == -errno.E.NOSYS then
       refused()
     end
@@ -177,7 +179,7 @@ function task.every(seconds, fn)
   local self = setmetatable({}, timer)
   task.spawn(function()
     while timer_sleep(self, seconds) do
-      guarded(fn)
+      guarded("a function of fractal.every", fn)
     end
   end)
   return self
@@ -308,11 +310,9 @@ function task.wait_all(list)
   local results, left, waiters = {}, #list, {}
   for i, fn in ipairs(list) do
     task.spawn(function()
-      local ok, value = xpcall(fn, debug.traceback)
+      local ok, value = guarded("a function of fractal.wait_all", fn)
       if ok then
         results[i] = value
-      else
-        log.error("error in a task of wait_all: %s", value)
       end
       left = left - 1
       if left == 0 then

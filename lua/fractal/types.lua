@@ -248,10 +248,10 @@ local function add_plus(dir, name, source, next_offset)
   if entry == nil then
     return false
   end
-  local ok, why = pcall(types.fill_entry, entry, source)
-  if not ok then
+  local ok, came, expected = pcall(types.fill_entry, entry, source)
+  if not ok or came then
     C.fractal_dirents_undo(req, length)
-    error(why, 3)
+    error(ok and ("the entry of %q has %s; expected %s"):format(name, came, expected) or came, ok and 3 or 0)
   end
   C.fractal_dirents_finish_plus(entry)
   return true
@@ -272,25 +272,99 @@ ffi.metatype("struct fractal_lua_dir", {
 })
 
 -- tables in place of out-structures ------------------------------------------------------------------------------
+--
+-- Functions that copy a table's fields return nothing, or what came and what was expected there. A field that the
+-- structure has not is left out, and said once: see fractal.report.
 
---- A mode given as a number or as an octal string.
-function types.mode(value)
-  local mode = type(value) == "string" and tonumber(value, 8) or value
-  if type(mode) ~= "number" then
-    error(("a mode is a number or an octal string such as \"0644\", not %s"):format(tostring(value)), 0)
+local ANY, BOOLEAN, NUMBER, SECONDS, TABLE, TIME = "any", "boolean", "number", "seconds", "table", "time"
+
+local function fields(list, kind, into)
+  into = into or {}
+  for name in list:gmatch("%S+") do
+    into[name] = kind
   end
-  return mode
+  return into
+end
+
+local attr_fields = fields("ino size blocks atime_nsec mtime_nsec ctime_nsec nlink uid gid rdev blksize flags attr_ttl",
+  NUMBER)
+fields("mode type", ANY, attr_fields)
+fields("atime mtime ctime", TIME, attr_fields)
+fields("atime_sec mtime_sec ctime_sec", SECONDS, attr_fields)
+local entry_fields = fields("attr", TABLE, fields(
+  "ino nodeid generation entry_ttl attr_ttl entry_valid attr_valid entry_valid_nsec attr_valid_nsec", NUMBER))
+
+types.fields = {
+  open = fields("direct_io keep_cache nonseekable cache_dir stream noflush parallel_direct_writes", BOOLEAN,
+    fields("fh backing_id", NUMBER)),
+  statfs = fields("blocks bfree bavail files ffree bsize namelen frsize", NUMBER),
+  statx = fields("sx_atime sx_btime sx_ctime sx_mtime", ANY, fields("mask blksize attributes nlink uid gid mode ino "
+    .. "size blocks attributes_mask rdev_major rdev_minor dev_major dev_minor", NUMBER)),
+}
+
+local expected_kind = {
+  [NUMBER] = "a number from 0 on",
+  [SECONDS] = "a number of seconds",
+  [TABLE] = "a table there",
+  [TIME] = "seconds as a number, or { sec =, nsec = }",
+  [BOOLEAN] = "true or false there",
+}
+
+--- Does the value of a field fit? Returns whether it is to be copied, and where it is wrong what came and was expected.
+local function check_field(structure, known, key, value)
+  local kind = known[key]
+  if kind == nil then
+    require("fractal.report").unknown_field(structure, key, known)
+    return false
+  end
+  local came = type(value)
+  if kind == ANY or came == "cdata" or came == "table" and kind == TIME
+    or came == "number" and (kind == TIME or kind == SECONDS or kind == NUMBER and value >= 0)
+    or came == kind and came ~= "number" then
+    return true
+  end
+  return false, ("%s = %s"):format(key, require("fractal.report").show(value)), expected_kind[kind]
+end
+
+--- A mode given as a number or as an octal string; nil for anything else.
+local function mode_of(value)
+  local mode = type(value) == "string" and tonumber(value, 8) or value
+  return type(mode) == "number" and mode or nil
+end
+
+--- Adds the bits of `mode` or `type` to attr.mode.
+local function fill_mode(attr, key, value)
+  local bits
+  if key == "mode" then
+    bits = mode_of(value)
+    if not bits then
+      return ("mode = %s"):format(tostring(value)), "a number or an octal string such as \"0644\""
+    end
+  else
+    bits = type(value) == "number" and type_bits(value) or types.S_IF[value]
+    if not bits then
+      return ("type = %s"):format(tostring(value)),
+        '"file", "dir", "symlink", "fifo", "socket", "block" or "char"'
+    end
+  end
+  attr.mode = bor(attr.mode, bits)
 end
 
 --- Copies the fields of a table into attr.
 function types.fill_attr(attr, from)
   for key, value in pairs(from) do
-    if key == "mode" then
-      attr.mode = bor(attr.mode, types.mode(value))
-    elseif key == "type" then
-      attr.mode = bor(attr.mode, type_bits(value))
+    local came, expected
+    if key == "mode" or key == "type" then
+      came, expected = fill_mode(attr, key, value)
     elseif key ~= "attr_ttl" then
-      attr[key] = value
+      local fits
+      fits, came, expected = check_field("attr", attr_fields, key, value)
+      if fits then
+        attr[key] = value
+      end
+    end
+    if came then
+      return came, expected
     end
   end
 end
@@ -298,23 +372,33 @@ end
 --- Fills an entry from a table, or by calling a function with it.
 function types.fill_entry(entry, from)
   if type(from) == "function" then
-    return from(entry)
+    from(entry)
+    return
   elseif type(from) ~= "table" then
-    error(("an entry is a table or a function that fills one, not %s"):format(type(from)), 0)
+    return ("an entry that is a %s"):format(type(from)), "a table or a function that fills one"
   end
   for key, value in pairs(from) do
-    if key == "attr" then
-      types.fill_attr(entry.attr, value)
-    else
+    local fits, came, expected = check_field("entry", entry_fields, key, value)
+    if fits and key == "attr" and type(value) == "table" then
+      came, expected = types.fill_attr(entry.attr, value)
+    elseif fits then
       entry[key] = value
+    end
+    if came then
+      return came, expected
     end
   end
 end
 
---- Copies the fields of a table into any other out-structure.
-function types.fill(out, from)
+--- Copies the fields of a table into any other out-structure: "open", "statfs", "statx".
+function types.fill(structure, out, from)
   for key, value in pairs(from) do
-    out[key] = value
+    local fits, came, expected = check_field(structure, types.fields[structure], key, value)
+    if fits then
+      out[key] = value
+    elseif came then
+      return came, expected
+    end
   end
 end
 

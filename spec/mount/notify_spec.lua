@@ -214,7 +214,8 @@ for _, settings in ipairs(settings_list) do
       content(m)
       probe.run(m, "return fractal.notify.retrieve(2, 0, 100, function() error('no taste') end)")
       eventually(function()
-        return m.log():find("error in the function given to notify.retrieve:\n", 1, true) and m.log():find "no taste"
+        local title = "error in a function given to fractal.notify.retrieve\n"
+        return m.log():find(title, 1, true) and m.log():find "no taste"
       end, m.log())
     end)
 

@@ -295,9 +295,10 @@ local mistakes = {
     "cat $MNT/file", "Input/output error", "the option 'direct_oi'; did you mean 'direct_io'?" },
   { "false from a handler", "function fs.unlink(path) return false end",
     "rm -f $MNT/file", "Input/output error", 'unlink of "/file" returned false; expected nothing for success' },
-  { "no chmod", "", "chmod 600 $MNT/file", "Function not implemented", 'chmod needs `chmod` (of "/file")' },
+  { "no chmod", "", "chmod 600 $MNT/file", "Function not implemented",
+    'the script has no chmod handler; add `function fs.chmod(path, mode, fh)`' },
   { "no truncate", "function fs.write(path, data) return #data end",
-    "truncate -s 0 $MNT/file", "Function not implemented", "opening one with O_TRUNC needs `truncate`" },
+    "truncate -s 0 $MNT/file", "Function not implemented", "add `function fs.truncate(path, size, fh)`" },
 }
 
 describe("mistakes with fractal.pathfs", function()
@@ -328,7 +329,7 @@ describe("mistakes with fractal.pathfs", function()
     local m = helper.mount { source = one_file "function fs.open() return {} end", state = "per-worker" }
     local ok = m:sh("cat $MNT/file", 10)
     assert.is_false(ok)
-    logged(m, 'open of "/file" returned a table; with state=per-worker a file handle is a whole number')
+    logged(m, 'open of "/file" returned a table; expected a whole number from 0 on, as state=per-worker wants it')
   end)
 
   it("--check knows the handlers by path", function()

@@ -1,6 +1,7 @@
 --- The documents against the code: names, settings, options, links. Their code blocks are run by
 -- spec/mount/docs_spec.lua.
 
+local advice = require "fractal.advice"
 local fractal = require "fractal"
 local helper = require "spec.helper"
 local markdown = require "spec.markdown"
@@ -10,7 +11,10 @@ local process = require "spec.process"
 local reference = process.read_file("docs/reference.md")
 local submodules = { "io", "notify", "backing", "log", "shared", "worker" }
 -- What only the library calls.
-local internal = { ["fractal.log.attach"] = true, ["fractal.notify.deliver"] = true, ["fractal.worker.deliver"] = true }
+local internal = {
+  ["fractal.log.attach"] = true, ["fractal.log.block"] = true, ["fractal.log.caller"] = true,
+  ["fractal.notify.deliver"] = true, ["fractal.worker.deliver"] = true,
+}
 -- Operations that the library turns into calls of another one's handler, or handles itself.
 local without_handler = { "batch_forget", "rename2", "setlkw", "copy_file_range_64", "interrupt", "notify_reply" }
 
@@ -124,9 +128,20 @@ describe("the reference", function()
   end)
 
   it("has every handler by path", function()
-    local names = process.read_file("lua/fractal/pathfs.lua"):match("local HANDLERS = (%b{})")
-    for name in names:gmatch('"([%w_]+)"') do
-      assert.is_truthy(name == "prepare" or name == "reload" or reference:find("`" .. name .. "%("), name)
+    for name, arguments in pairs(advice.pathfs) do
+      local signature = ("`%s(%s)`"):format(name, arguments)
+      assert.is_truthy(name == "reload" or reference:find(signature, 1, true), signature)
+    end
+  end)
+
+  it("has the handlers' arguments as the hints tell them", function()
+    for name, arguments in pairs(advice.lowlevel) do
+      local signature = ("`fs.%s(%s)`"):format(name, arguments)
+      assert.is_truthy(name == "reload" or reference:find(signature, 1, true), signature)
+    end
+    for signature in reference:gmatch("\n| `fs%.([%w_]+%([^)]*%))`") do
+      local name, arguments = signature:match("^([%w_]+)%((.*)%)$")
+      assert.equal(arguments, advice.lowlevel[name], name)
     end
   end)
 

@@ -69,11 +69,26 @@ describe("attr", function()
 
   it("says what a mode and a type are", function()
     local attr = ffi.new("struct fractal_attr")
-    assert.truthy(message_of(types.fill_attr, attr, { mode = "rwx" }):find(
-      'a mode is a number or an octal string such as "0644", not rwx', 1, true))
-    assert.truthy(message_of(types.fill_attr, attr, { mode = "0698" }):find("not 0698", 1, true))
-    assert.truthy(message_of(types.fill_attr, attr, { mode = true }):find("not true", 1, true))
-    assert.truthy(message_of(types.fill_attr, attr, { type = "folder" }):find("unknown file type 'folder'", 1, true))
+    for _, mode in ipairs { "rwx", "0698", true } do
+      assert.same({ "mode = " .. tostring(mode), 'a number or an octal string such as "0644"' },
+        { types.fill_attr(attr, { mode = mode }) })
+    end
+    local came, expected = types.fill_attr(attr, { type = "folder" })
+    assert.equal("type = folder", came)
+    assert.truthy(expected:find('"file", "dir"', 1, true))
+  end)
+
+  it("says what its other fields are", function()
+    local attr = ffi.new("struct fractal_attr")
+    for name, value in pairs { size = "5", uid = -1, nlink = {}, ino = 0 / 0, blocks = true } do
+      local came, expected = types.fill_attr(attr, { [name] = value })
+      assert.equal(name .. " = ", came:sub(1, #name + 3))
+      assert.equal("a number from 0 on", expected)
+    end
+    assert.same({ 'mtime = the string "now"', "seconds as a number, or { sec =, nsec = }" },
+      { types.fill_attr(attr, { mtime = "now" }) })
+    assert.is_nil(types.fill_attr(attr, { mtime = { sec = -5, nsec = 1 }, atime_sec = -5, size = 5ULL }))
+    assert.equal(-5, tonumber(attr.mtime_sec))
   end)
 end)
 
@@ -116,8 +131,10 @@ describe("entry", function()
     assert.same({ 5, 2, 0x41ed }, { entry.ino, entry.entry_ttl, entry.attr.mode })
     types.fill_entry(entry, function(e) e.ino = 6 end)
     assert.equal(6, entry.ino)
-    assert.truthy(message_of(types.fill_entry, entry, 5):find(
-      "an entry is a table or a function that fills one, not number", 1, true))
+    assert.same({ "an entry that is a number", "a table or a function that fills one" }, { types.fill_entry(entry, 5) })
+    assert.same({ 'size = the string "5"', "a number from 0 on" },
+      { types.fill_entry(entry, { attr = { size = "5" } }) })
+    assert.same({ "attr = 5", "a table there" }, { types.fill_entry(entry, { attr = 5 }) })
   end)
 end)
 

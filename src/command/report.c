@@ -44,7 +44,7 @@ void report_to_syslog(void)
 	target.syslog = true;
 }
 
-/* One write for the whole line, so that lines of several threads do not mix. */
+/* One write for the whole message, so that those of several threads do not mix. */
 static void write_line(int fd, const char *prefix, const char *text)
 {
 	struct iovec parts[] = {
@@ -55,6 +55,17 @@ static void write_line(int fd, const char *prefix, const char *text)
 
 	while (writev(fd, parts, 3) < 0 && errno == EINTR)
 		;
+}
+
+/* syslog(3) wants one line at a time. */
+static void syslog_lines(int priority, const char *text)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+
+		syslog(priority, "%.*s", (int)n, text);
+		text += n + (text[n] == '\n');
+	}
 }
 
 void report_hook(enum fractal_log_level level, const char *text, void *user)
@@ -73,7 +84,7 @@ void report_hook(enum fractal_log_level level, const char *text, void *user)
 	if (level == FRACTAL_LOG_DEBUG && !target.debug)
 		return;
 	if (target.syslog)
-		syslog(styles[level].priority, "%s", text);
+		syslog_lines(styles[level].priority, text);
 	else
 		write_line(target.fd, styles[level].prefix, text);
 }

@@ -7,6 +7,7 @@ require "fractal.cdef"
 local context = require "fractal.pathfs.context"
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
+local report = require "fractal.report"
 local types = require "fractal.types"
 
 ffi.cdef [[ int fractal_pathfs_clock_gettime(int clock, void *time) __asm__("clock_gettime"); ]]
@@ -288,21 +289,21 @@ return function(low, p)
 
   -- setattr ---------------------------------------------------------------------------------------------------------
 
-  local function missing(name, path, what)
-    p.once(name, "%s needs `%s` (of %q); the caller got ENOSYS", what, name, path)
+  local function missing(name, path)
+    report.missing_part(name, path, E.NOSYS)
     return nil, E.NOSYS
   end
 
   local function truncate(path, size, value)
     if not fs.truncate then
-      return missing("truncate", path, "truncating a file and opening one with O_TRUNC")
+      return missing("truncate", path)
     end
     return context.status("truncate", path, fs.truncate(path, size, value))
   end
 
   local function chmod(path, mode, value)
     if not fs.chmod then
-      return missing("chmod", path, "chmod")
+      return missing("chmod", path)
     end
     return context.status("chmod", path, fs.chmod(path, mode, value))
   end
@@ -310,7 +311,7 @@ return function(low, p)
   --- An owner or group that stays as it is is told all the same.
   local function chown(path, uid, gid, value, default)
     if not fs.chown then
-      return missing("chown", path, "chown")
+      return missing("chown", path)
     elseif not (uid and gid) then
       local r, err = ask(path, value)
       if not r then
@@ -340,7 +341,7 @@ return function(low, p)
       if set.size then
         return true -- a truncation sets the times anyway
       end
-      return missing("utimens", path, "touch on an existing file")
+      return missing("utimens", path)
     end
     local was = {}
     if not (set.atime and set.mtime) then

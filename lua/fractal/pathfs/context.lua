@@ -7,6 +7,7 @@ local ffi = require "ffi"
 require "fractal.cdef"
 local errno = require "fractal.errno"
 local log = require "fractal.log"
+local report = require "fractal.report"
 local session = require "fractal.session"
 local types = require "fractal.types"
 
@@ -16,17 +17,13 @@ local DIR = types.S_IF.dir
 local ROOT = 1
 local HIDDEN = ".fractal-hidden-" -- in the root: files that were removed while open
 local MAX_NUMBER = 2 ^ 53
+local XATTRS = { setxattr = true, getxattr = true, removexattr = true } -- whose name is none of a file
 
 local context = { ROOT = ROOT, HIDDEN = HIDDEN }
 
 --- A value as a log line shows it.
 function context.show(value)
-  if type(value) == "string" then
-    return ("the string %q"):format(#value > 40 and value:sub(1, 40) .. "…" or value)
-  elseif type(value) == "table" then
-    return "a table"
-  end
-  return value == nil and "nothing" or tostring(value)
+  return value == nil and "nothing" or report.show(value)
 end
 
 -- paths of inodes ------------------------------------------------------------------------------------------------
@@ -99,6 +96,27 @@ local function add_paths(p)
     return err
   end
 
+  --- "rename of "/a" to "/b"": what a request asks for, for messages.
+  function p.subject(req)
+    local op = types.op_names[req.opcode]
+    local ok, path = pcall(p.path, tonumber(req.nodeid))
+    if not ok then
+      return log.request(req) -- the inode is not known (any more)
+    elseif req.name == nil then
+      return ("%s of %q"):format(op, path)
+    end
+    local name = ffi.string(req.name, req.name_len)
+    if XATTRS[op] then
+      return ("%s %q of %q"):format(op, name, path)
+    end
+    path = p.child(tonumber(req.nodeid), name)
+    if op == "rename" or op == "rename2" then
+      local to = p.child(tonumber(req.arg[op].newdir), ffi.string(req.name2, req.name2_len))
+      return ("%s of %q to %q"):format(op, path, to)
+    end
+    return ("%s of %q"):format(op, path)
+  end
+
   function p.child(parent, name)
     local dir = p.path(parent)
     if parent == ROOT then
@@ -128,9 +146,7 @@ local function add_handles(p)
       if value == nil then
         return 0
       elseif type(value) ~= "number" or value < 0 or value >= MAX_NUMBER or value % 1 ~= 0 then
-        log.error("%s of %q returned %s; with state=per-worker a file handle is a whole number from 0 on", op, path,
-          context.show(value))
-        return nil, E.IO
+        return context.wrong(op, path, context.show(value), "a whole number from 0 on, as state=per-worker wants it")
       end
       return value
     end
@@ -169,9 +185,13 @@ end
 
 -- results --------------------------------------------------------------------------------------------------------
 
+local function asked(op, path)
+  return ("%s of %q"):format(op, path)
+end
+
 --- The handler's result makes no sense: says so. Returns nil, E.IO.
 function context.wrong(op, path, came, expected)
-  log.error("%s of %q returned %s; expected %s", op, path, came, expected)
+  report.wrong(op, came, expected, asked, op, path)
   return nil, E.IO
 end
 local wrong = context.wrong

@@ -7,7 +7,7 @@ require "fractal.cdef"
 local context = require "fractal.pathfs.context"
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
-local log = require "fractal.log"
+local report = require "fractal.report"
 local types = require "fractal.types"
 
 local C, E = ffi.C, errno.E
@@ -259,11 +259,11 @@ return function(low, p)
   -- script contradicts itself; it is listed, and the kernel asks again when it is used.
   local function enter(entry, ino, name, kind, fresh)
     local path = p.child(ino, name)
-    local ok, id, err = xpcall(p.enter, debug.traceback, entry, ino, name, path)
+    local ok, id, err = xpcall(p.enter, report.catch, entry, ino, name, path)
     if ok and id then
       return
     elseif not ok then
-      log.error("error in getattr of %q:\n%s", path, id)
+      report.caught("getattr", id, "the entry is listed without its attributes", (" of %q"):format(path))
     elseif err == E.NOENT and fresh then
       p.once("listed", "readdir lists %q, but getattr of it returned ENOENT: it must know every name listed", path)
     end
