@@ -95,6 +95,8 @@ ssize_t dev_read(struct fractal_worker *w, int fd, struct entry *e)
 	if (in.opcode == FRACTAL_OP_INTERRUPT) {
 		if (rc == 0)
 			interrupt_deliver(w->s, e->req.arg->interrupt.unique);
+		if (rc == 0 && w->trace)
+			trace_unanswered(e);
 		return 0;
 	}
 	if (rc) {

@@ -697,6 +697,7 @@ struct fractal_config {
 	uint32_t max_stack_depth; /* with passthrough: 1 or 2; default 1 */
 	bool no_pin;		  /* leave workers to the scheduler */
 	uint64_t trace;		  /* operations to trace: bit 1 << opcode of each, all: ~0 */
+	bool trace_json;	  /* … as lines of JSON; docs/tracing.md has the keys */
 	bool timing;	   /* measure latencies from the start, see fractal_session_latency() */
 	uint64_t caps_on;  /* capability bits to ask for beyond the defaults */
 	uint64_t caps_off; /* … and to leave out */
@@ -706,6 +707,8 @@ struct fractal_config {
 
 	/** Messages; default: dropped. @text has no newline at its end; reports of errors in Lua have several lines. */
 	void (*log)(enum fractal_log_level level, const char *text, void *user);
+	/** Takes whole lines of the trace; default: each goes to log, as FRACTAL_LOG_TRACE. On any thread of the library. */
+	void (*trace_write)(const char *lines, size_t size, void *user);
 	/** INIT arrived: adjust @conn. On worker 0's thread, before anything is served. < 0 ends the session with that errno. */
 	int (*init)(struct fractal_session *session, struct fractal_conn *conn, void *user);
 	/** A worker thread starts (its rings and buffers stand, nothing is served yet) and ends. */

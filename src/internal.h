@@ -164,6 +164,7 @@ struct fractal_worker {
 	bool thread_started;
 	_Atomic bool ended;
 	pthread_t thread;
+	struct trace *trace; /* NULL: nothing is traced */
 	struct fractal_op_stats stats[FRACTAL_OP_COUNT];
 	/* What was measured; made when an operation is first measured. The worker writes, anyone reads. */
 	_Atomic(struct fractal_latency *) latencies[FRACTAL_OP_COUNT];
@@ -230,8 +231,13 @@ void reply_prepare(struct entry *e, const struct op_info *op);
 uint64_t now_ns(void);
 
 /* trace.c */
+int trace_new(struct fractal_worker *w);
+void trace_free(struct fractal_worker *w);
 void trace_request(const struct entry *e);
 void trace_reply(const struct entry *e, uint64_t ns);
+void trace_unanswered(struct entry *e);
+void trace_rest(struct fractal_worker *w, bool last);
+void trace_look(struct fractal_session *s);
 
 /* stats.c */
 void stats_taken(struct fractal_worker *w, struct entry *e);
@@ -321,7 +327,7 @@ struct fractal_session {
 	struct backing *backing;
 
 	struct fractal_inodes *inode_tables;
-	struct fractal_paths *paths;
+	_Atomic(struct fractal_paths *) paths;
 	_Atomic int early_count;
 	struct {
 		uint64_t id;

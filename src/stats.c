@@ -26,8 +26,9 @@ void stats_taken(struct fractal_worker *w, struct entry *e)
 
 	if (n > atomic_load_explicit(&w->most_held, memory_order_relaxed))
 		atomic_store_explicit(&w->most_held, n, memory_order_relaxed);
-	trace_request(e);
 	e->arrived_ns = now_ns();
+	if (w->trace)
+		trace_request(e);
 }
 
 /* Histograms are made for operations that come, since few do. */
@@ -48,10 +49,11 @@ static void measured(struct fractal_worker *w, struct entry *e)
 	uint64_t ns = now_ns() - e->arrived_ns;
 	struct fractal_latency *l = latency_of(w, e->req.opcode);
 
-	e->arrived_ns = 0;
 	if (l)
 		fractal_latency_record(l, ns);
-	trace_reply(e, ns);
+	if (w->trace)
+		trace_reply(e, ns);
+	e->arrived_ns = 0;
 }
 
 /* An answer goes out now. */

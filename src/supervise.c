@@ -229,8 +229,10 @@ static int supervise(struct supervisor *v)
 	struct fractal_session *s = v->s;
 
 	while (!all_ended(s)) {
-		wait_for_news(v, v->stops ? TICK_MS : WATCH_MS);
+		wait_for_news(v, v->stops || s->cfg.trace ? TICK_MS : WATCH_MS);
 		watchdog_look(s);
+		if (s->cfg.trace)
+			trace_look(s);
 		if (!v->stops)
 			continue;
 		if (!v->deadline_ns)

@@ -20,6 +20,7 @@ _Thread_local struct fractal_worker *worker_self;
 int worker_init(struct fractal_worker *w, struct fractal_session *s, int id)
 {
 	uint32_t n = s->nworkers, q = s->queues;
+	int rc;
 
 	w->s = s;
 	w->id = id;
@@ -36,7 +37,8 @@ int worker_init(struct fractal_worker *w, struct fractal_session *s, int id)
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->wake_fd < 0)
 		return -errno;
-	return payload_map(w);
+	rc = payload_map(w);
+	return rc || !s->cfg.trace ? rc : trace_new(w);
 }
 
 /* After the thread has ended. Memory that the kernel may still write to is left alone. */
@@ -60,6 +62,7 @@ void worker_destroy(struct fractal_worker *w)
 		close(w->dev_fd);
 	io_free_all(w);
 	stats_free(w);
+	trace_free(w);
 	payload_unmap(w);
 }
 
@@ -247,6 +250,15 @@ int fractal_worker_poll(struct fractal_worker *w)
 	return atomic_load(&w->s->quit) ? -ECANCELED : 0;
 }
 
+/* Waits for something to do. */
+static void rest(struct fractal_worker *w)
+{
+	if (w->trace)
+		trace_rest(w, false);
+	if (!w->tr->wait(w, payload_patience(w)))
+		w->trim_due = true;
+}
+
 static int serve(struct fractal_worker *w)
 {
 	const struct fractal_config *cfg = &w->s->cfg;
@@ -259,8 +271,8 @@ static int serve(struct fractal_worker *w)
 		came = w->tr->flush(w);
 		if (w->trim_due)
 			payload_trim(w);
-		if (!came && !has_work(w) && !w->tr->wait(w, payload_patience(w)))
-			w->trim_due = true;
+		if (!came && !has_work(w))
+			rest(w);
 		atomic_store_explicit(&w->serving, true, memory_order_relaxed);
 		rc = cfg->serve ? cfg->serve(w, cfg->user) : dispatch_serve(w, cfg->user);
 		atomic_store_explicit(&w->serving, false, memory_order_relaxed);
@@ -314,6 +326,8 @@ void *worker_main(void *arg)
 	io_drain(w);
 	uring_drain(w);
 	ring_teardown(w);
+	if (w->trace)
+		trace_rest(w, true);
 	atomic_store(&w->ended, true);
 	session_note(s);
 	return NULL;

@@ -93,7 +93,9 @@ describe("a wrong command line", function()
     { { "-z", "SCRIPT", "DIR" }, "unknown option -z" },
     { { "--bakground", "SCRIPT", "DIR" }, "unknown option --bakground" },
     { { "SCRIPT", "DIR", "-o" }, "-o needs a value" },
-    { { "--trace=lookup,opn", "SCRIPT", "DIR" }, '--trace: there is no operation "opn"' },
+    { { "--trace=lookup,opn", "SCRIPT", "DIR" }, '--trace: there is no operation "opn": did you mean open?' },
+    { { "--trace=zzzzzzzz", "SCRIPT", "DIR" }, '--trace: there is no operation "zzzzzzzz"' },
+    { { "--trace-format=xml", "SCRIPT", "DIR" }, "--trace-format=xml: choose one of human|json" },
     { { "-o", "zzzzzzzz", "SCRIPT", "DIR" }, "unknown option -o zzzzzzzz" },
     { { "-o", "writeback_cahce", "SCRIPT", "DIR" },
       "unknown option -o writeback_cahce: did you mean writeback_cache?" },
@@ -255,14 +257,6 @@ describe("options", function()
       options = { "source=/a\\,b=c", "fast" },
     }
     assert.truthy(messages(m):find("/a,b=c and true", 1, true), m.log())
-  end)
-
-  it("--trace logs the requests of an operation and their answers", function()
-    local m = helper.mount { source = script.one_file "", args = { "--trace=lookup" } }
-    assert.is_true(m:sh("stat $MNT/file; ! stat $MNT/other", 5))
-    assert.truthy(m.log():match('\nfractal%-lua: > %d+ lookup i1 "other" uid %d+ pid %d+\n'), m.log())
-    assert.truthy(m.log():match("\nfractal%-lua: < %d+ lookup ENOENT %d+ us\n"), m.log())
-    assert.falsy(m.log():find("getattr", 1, true), m.log())
   end)
 end)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* cli.c - the command line. */
 #include "cli.h"
+#include "nearest.h"
 #include "report.h"
 #include "tool.h"
 #include <errno.h>
@@ -17,7 +18,9 @@ enum {
 	OPT_JSON,
 	OPT_LOG,
 	OPT_STATS,
-	OPT_TRACE
+	OPT_TRACE,
+	OPT_TRACE_FILE,
+	OPT_TRACE_FORMAT
 };
 
 static const struct option long_options[] = {
@@ -31,6 +34,8 @@ static const struct option long_options[] = {
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "trace", optional_argument, NULL, OPT_TRACE },
+	{ "trace-file", required_argument, NULL, OPT_TRACE_FILE },
+	{ "trace-format", required_argument, NULL, OPT_TRACE_FORMAT },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
 };
@@ -46,6 +51,8 @@ static const char usage[] =
 	"  -f, --foreground   stay, and log to standard error (default)\n"
 	"  -d, --debug        log more, with each request and its answer\n"
 	"      --trace[=OP,...] each request of these operations (lookup, read ...) and its answer\n"
+	"      --trace-file FILE  write that to a file, in place of the log\n"
+	"      --trace-format FORMAT  human (default), or json: one object on each line\n"
 	"  -s                 one worker, as -o workers=1\n"
 	"  -o OPT[,OPT...]    options, see below\n"
 	"      --log FILE     append messages to a file (default in the background: syslog)\n"
@@ -70,14 +77,16 @@ __attribute__((format(printf, 1, 2))) static int refuse(const char *fmt, ...)
 
 /* ---- words -------------------------------------------------------------------------------------------------- */
 
-/* Sets the bit of the operation called by the first @len bytes of @name. False when there is none. */
-static bool trace_operation(struct cli *cli, const char *name, size_t len)
+/* Sets the bit of the operation called @name. False when there is none, with a guess. */
+static bool trace_operation(struct cli *cli, struct nearest *name)
 {
 	for (uint32_t opcode = 0; opcode < FRACTAL_OP_COUNT; opcode++) {
 		const char *known = fractal_op_name(opcode);
 
-		if (strlen(known) == len && strncmp(known, name, len) == 0 &&
-		    strcmp(known, fractal_op_name(FRACTAL_OP_COUNT)) != 0) {
+		if (strcmp(known, fractal_op_name(FRACTAL_OP_COUNT)) == 0)
+			continue;
+		nearest_consider(name, known);
+		if (strcmp(known, name->name) == 0) {
 			cli->trace |= 1ull << opcode;
 			return true;
 		}
@@ -88,16 +97,30 @@ static bool trace_operation(struct cli *cli, const char *name, size_t len)
 /* Reads "lookup,read"; NULL means every operation. */
 static int take_trace(struct cli *cli, const char *names)
 {
-	if (!names)
-		cli->trace = ~0ull;
-	while (names && *names) {
-		size_t len = strcspn(names, ",");
+	char *words = names ? strdup(names) : NULL, *rest = words, *word;
+	int status = CLI_OK;
 
-		if (!trace_operation(cli, names, len))
-			return refuse("--trace: there is no operation \"%.*s\"", (int)len, names);
-		names += len;
-		names += *names == ',';
+	if (!words)
+		cli->trace = ~0ull;
+	while (!status && (word = strsep(&rest, ","))) {
+		struct nearest name = nearest_to(word);
+
+		if (!*word || trace_operation(cli, &name))
+			continue;
+		status = refuse(name.best
+					? "--trace: there is no operation \"%s\": did you mean %s?"
+					: "--trace: there is no operation \"%s\"",
+				word, name.best);
 	}
+	free(words);
+	return status;
+}
+
+static int take_trace_format(struct cli *cli, const char *format)
+{
+	cli->trace_json = strcmp(format, "json") == 0;
+	if (!cli->trace_json && strcmp(format, "human") != 0)
+		return refuse("--trace-format=%s: choose one of human|json", format);
 	return CLI_OK;
 }
 
@@ -127,6 +150,11 @@ static int take_letter(struct cli *cli, int letter, char *argv[])
 		return take_trace(cli, NULL);
 	case OPT_TRACE:
 		return take_trace(cli, optarg);
+	case OPT_TRACE_FILE:
+		cli->trace_path = optarg;
+		return CLI_OK;
+	case OPT_TRACE_FORMAT:
+		return take_trace_format(cli, optarg);
 	case 's':
 	case 'o':
 		if (!option_list_add(&cli->options, letter == 's' ? "workers=1" : optarg))
@@ -212,6 +240,9 @@ int cli_parse(struct cli *cli, int argc, char *argv[])
 	opterr = 0;
 	while (!status && (letter = getopt_long(argc, argv, ":bdfhso:V", long_options, NULL)) != -1)
 		status = take_letter(cli, letter, argv);
+	/* Where to and how, but not what: everything. */
+	if ((cli->trace_path || cli->trace_json) && !cli->trace)
+		cli->trace = ~0ull;
 	if (!status)
 		status = take_operands(cli, argc - optind, argv + optind);
 	return status ? status : check_early(cli);

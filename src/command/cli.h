@@ -31,6 +31,8 @@ struct cli {
 	bool background;
 	bool debug;
 	uint64_t trace; /* operations to trace, 1 << opcode of each */
+	bool trace_json;
+	const char *trace_path; /* where to; NULL: to the log */
 	bool json;
 	bool stats;
 	unsigned stats_every;	    /* seconds between two tables; 0: only at the end */

@@ -174,6 +174,8 @@ static int run_script(const struct cli *cli, const char *script, struct guardian
 	if (!host_load(&serving.host, script, report_sink)) {
 		options.config.timing = cli->stats;
 		options.config.trace = cli->trace;
+		options.config.trace_json = cli->trace_json;
+		options.config.trace_write = report_trace;
 		status = cli_settle(cli, serving.host, &options);
 		if (!status && serve_host(&options, guardian))
 			status = CLI_FAILED;
@@ -294,6 +296,17 @@ static int run_command(const struct cli *cli)
 	}
 }
 
+/* Opens a file for the log or the trace, where one is named. False, with a sentence, when that fails. */
+static bool open_output(const char *what, const char *path, int (*open_path)(const char *path))
+{
+	int err = path ? open_path(path) : 0;
+
+	if (err)
+		report(FRACTAL_LOG_ERROR, "the %s %s cannot be opened: %s", what, path,
+		       strerror(-err));
+	return !err;
+}
+
 int main(int argc, char *argv[])
 {
 	struct cli cli;
@@ -304,15 +317,9 @@ int main(int argc, char *argv[])
 		return tool_run(argc - 1, argv + 1);
 	status = cli_parse(&cli, argc, argv);
 	report_debug(cli.debug);
-	if (!status && cli.log_path) {
-		int err = report_to_file(cli.log_path);
-
-		if (err) {
-			report(FRACTAL_LOG_ERROR, "the log %s cannot be opened: %s", cli.log_path,
-			       strerror(-err));
-			status = CLI_FAILED;
-		}
-	}
+	if (!status && (!open_output("log", cli.log_path, report_to_file) ||
+			!open_output("trace", cli.trace_path, report_trace_to_file)))
+		status = CLI_FAILED;
 	if (!status)
 		status = run_command(&cli);
 	cli_free(&cli);

@@ -2,6 +2,7 @@
 /* options.c - the table of -o options, and reading words into it. */
 #include "options.h"
 #include "mount_options.h"
+#include "nearest.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -382,59 +383,21 @@ int options_finish(struct options *options)
 
 /* ---- help ------------------------------------------------------------------------------------------------------- */
 
-/* How many single-character edits lie between two names; names beyond the row's length count as far apart. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[64], len = strlen(b);
-
-	if (len >= 64)
-		return 64;
-	for (size_t j = 0; j <= len; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= len; j++) {
-			size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			diagonal = row[j];
-			row[j] = best;
-		}
-	}
-	return row[len];
-}
-
-static void consider(const char *name, const char *candidate, const char **nearest, size_t *best)
-{
-	size_t far = distance(name, candidate);
-
-	if (far < *best) {
-		*best = far;
-		*nearest = candidate;
-	}
-}
-
 const char *options_guess(const char *name, const char *const *more, size_t count)
 {
-	const char *nearest = NULL;
-	size_t best = strlen(name) < 6 ? 3 : strlen(name) / 3 + 1;
+	struct nearest nearest = nearest_to(name);
 
 	for (size_t i = 0; i < count; i++)
-		consider(name, more[i], &nearest, &best);
+		nearest_consider(&nearest, more[i]);
 	for (size_t i = 0; i < ROWS; i++)
-		consider(name, rows[i].name, &nearest, &best);
+		nearest_consider(&nearest, rows[i].name);
 	for (size_t i = 0; i < CAPS; i++) {
 		if (caps[i].offered)
-			consider(name, caps[i].name, &nearest, &best);
+			nearest_consider(&nearest, caps[i].name);
 	}
 	for (size_t i = 0; i < MOUNT_ROWS; i++)
-		consider(name, mount_option_at(i)->name, &nearest, &best);
-	return nearest;
+		nearest_consider(&nearest, mount_option_at(i)->name);
+	return nearest.best;
 }
 
 void options_help(FILE *out)

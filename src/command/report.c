@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,11 @@
 #define NAME "fractal-lua"
 
 static struct {
-	int fd; /* standard error or a file */
+	int fd;	      /* standard error or a file */
+	int trace_fd; /* -1: with the messages */
 	bool syslog;
 	bool debug;
-} target = { .fd = STDERR_FILENO };
+} target = { .fd = STDERR_FILENO, .trace_fd = -1 };
 
 const struct log_sink report_sink = { .log = report_hook };
 
@@ -34,6 +36,12 @@ int report_to_file(const char *path)
 		return -errno;
 	target.fd = fd;
 	return 0;
+}
+
+int report_trace_to_file(const char *path)
+{
+	target.trace_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+	return target.trace_fd < 0 ? -errno : 0;
 }
 
 void report_to_syslog(void)
@@ -102,6 +110,46 @@ void report(enum fractal_log_level level, const char *fmt, ...)
 		return;
 	report_hook(level, text, NULL);
 	free(text);
+}
+
+static void syslog_lines(const char *lines, size_t size)
+{
+	for (const char *end; size > 0; lines = end + 1) {
+		end = memchr(lines, '\n', size);
+		syslog(LOG_DEBUG, "%.*s", (int)(end - lines), lines);
+		size -= (size_t)(end - lines) + 1;
+	}
+}
+
+/* Says once that lines are missing. */
+static void trace_lost(int error)
+{
+	static atomic_bool said;
+
+	if (!atomic_exchange(&said, true))
+		report(FRACTAL_LOG_ERROR, "the trace is not complete: writing it failed: %s",
+		       strerror(error));
+}
+
+void report_trace(const char *lines, size_t size, void *user)
+{
+	int fd = target.trace_fd < 0 ? target.fd : target.trace_fd;
+
+	(void)user;
+	if (target.trace_fd < 0 && target.syslog) {
+		syslog_lines(lines, size);
+		return;
+	}
+	while (size > 0) {
+		ssize_t n = write(fd, lines, size);
+
+		if (n < 0 && errno != EINTR) {
+			trace_lost(errno);
+			return;
+		}
+		lines += n > 0 ? n : 0;
+		size -= n > 0 ? (size_t)n : 0;
+	}
 }
 
 void report_ready(const char *text)

@@ -12,6 +12,9 @@ void report_debug(bool on);
 /* From now on to this file, appended. 0 or -errno. */
 int report_to_file(const char *path);
 
+/* Traces from now on to this file, which begins anew. 0 or -errno. */
+int report_trace_to_file(const char *path);
+
 /* From now on to syslog, unless a file is named. */
 void report_to_syslog(void);
 
@@ -25,5 +28,8 @@ void report_ready(const char *text);
 /* report() as a hook of the library. */
 void report_hook(enum fractal_log_level level, const char *text, void *user);
 extern const struct log_sink report_sink;
+
+/* Whole lines of a trace, as a hook of the library. */
+void report_trace(const char *lines, size_t size, void *user);
 
 #endif
