@@ -5,7 +5,7 @@ CMAKE_FLAGS ?=
 export BUILD
 
 .DEFAULT_GOAL := build
-.PHONY: setup build demo test lint format ctest spec asan tsan bench fuzz install clean help
+.PHONY: setup build demo test lint format ctest spec asan tsan bench fuzz install deb clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -52,8 +52,14 @@ fuzz: ## feed the decoders random input; FUZZ_SECONDS=60
 	@scripts/setup.sh libclang-rt-dev
 	@scripts/fuzz.sh
 
-install: build ## install below PREFIX (default /usr/local)
+install: build ## install below PREFIX (default /usr/local); DESTDIR is put in front
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
+deb: ## the Debian packages, in build-deb/
+	@scripts/setup.sh --build-only dpkg-dev file
+	@cmake -S . -B $(BUILD)-deb -G Ninja -DCMAKE_INSTALL_PREFIX=/usr -DBUILD_TESTING=OFF $(CMAKE_FLAGS) >/dev/null
+	@cmake --build $(BUILD)-deb
+	@cd $(BUILD)-deb && cpack
+
 clean: ## remove the build directories
-	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz $(BUILD)-deb

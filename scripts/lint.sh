@@ -53,7 +53,7 @@ fi
 files '*.c' '*.h' | check clang-format clang-format --dry-run -Werror
 compiled_files | check clang-tidy clang-tidy --quiet -p "$build"
 files '*.lua' .busted .luacheckrc '*.rockspec' | check luacheck luacheck --quiet --formatter plain
-files '*.sh' .ci/run | check bash bash -n
+files '*.sh' .ci/run packaging/mount.fractal-lua.in | check bash bash -n
 
 total=$(find "$results" -type f | wc -l)
 failed=$(find "$results" -name '*.failed' | wc -l)

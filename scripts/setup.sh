@@ -10,7 +10,7 @@ set -euo pipefail
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config liburing-dev libluajit-5.1-dev luajit
   liblmdb-dev fuse3)
 test_packages=(clang clang-format clang-tidy lua-busted lua-check libfuse3-dev fio rsync sqlite3
-  git attr acl python3 e2fsprogs postgresql)
+  git attr acl python3 e2fsprogs postgresql man-db groff-base zsh fish luarocks dpkg-dev file)
 
 packages=("${build_packages[@]}" "${test_packages[@]}")
 for argument in "$@"; do
