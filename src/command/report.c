@@ -66,13 +66,14 @@ static void write_line(int fd, const char *prefix, const char *text)
 }
 
 /* syslog(3) wants one line at a time. */
-static void syslog_lines(int priority, const char *text)
+static void syslog_lines(int priority, const char *text, size_t size)
 {
-	while (*text) {
-		size_t n = strcspn(text, "\n");
+	for (const char *end = text + size; text < end;) {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+		const char *stop = newline ? newline : end;
 
-		syslog(priority, "%.*s", (int)n, text);
-		text += n + (text[n] == '\n');
+		syslog(priority, "%.*s", (int)(stop - text), text);
+		text = stop + 1;
 	}
 }
 
@@ -92,7 +93,7 @@ void report_hook(enum fractal_log_level level, const char *text, void *user)
 	if (level == FRACTAL_LOG_DEBUG && !target.debug)
 		return;
 	if (target.syslog)
-		syslog_lines(styles[level].priority, text);
+		syslog_lines(styles[level].priority, text, strlen(text));
 	else
 		write_line(target.fd, styles[level].prefix, text);
 }
@@ -112,15 +113,6 @@ void report(enum fractal_log_level level, const char *fmt, ...)
 	free(text);
 }
 
-static void syslog_lines(const char *lines, size_t size)
-{
-	for (const char *end; size > 0; lines = end + 1) {
-		end = memchr(lines, '\n', size);
-		syslog(LOG_DEBUG, "%.*s", (int)(end - lines), lines);
-		size -= (size_t)(end - lines) + 1;
-	}
-}
-
 /* Says once that lines are missing. */
 static void trace_lost(int error)
 {
@@ -137,7 +129,7 @@ void report_trace(const char *lines, size_t size, void *user)
 
 	(void)user;
 	if (target.trace_fd < 0 && target.syslog) {
-		syslog_lines(lines, size);
+		syslog_lines(LOG_DEBUG, lines, size);
 		return;
 	}
 	while (size > 0) {
