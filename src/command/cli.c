@@ -17,6 +17,7 @@ enum {
 	OPT_DOCTOR,
 	OPT_JSON,
 	OPT_LOG,
+	OPT_METRICS,
 	OPT_STATS,
 	OPT_TRACE,
 	OPT_TRACE_FILE,
@@ -32,6 +33,7 @@ static const struct option long_options[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "log", required_argument, NULL, OPT_LOG },
+	{ "metrics", required_argument, NULL, OPT_METRICS },
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "trace", optional_argument, NULL, OPT_TRACE },
 	{ "trace-file", required_argument, NULL, OPT_TRACE_FILE },
@@ -56,6 +58,7 @@ static const char usage[] =
 	"  -s                 one worker, as -o workers=1\n"
 	"  -o OPT[,OPT...]    options, see below\n"
 	"      --log FILE     append messages to a file (default in the background: syslog)\n"
+	"      --metrics WHERE serve Prometheus metrics at HOST:PORT, a port of 127.0.0.1, or unix:PATH\n"
 	"      --stats[=SECONDS] at the end (and that often), list operations and their latencies\n"
 	"      --check        load a script, list its handlers, name what is misspelt or missing\n"
 	"      --doctor       what this machine offers, and what to do about what it lacks\n"
@@ -137,6 +140,14 @@ static int take_stats(struct cli *cli, const char *seconds)
 	return CLI_OK;
 }
 
+static int take_metrics(struct cli *cli, const char *where)
+{
+	const char *why = listener_parse(&cli->metrics, where);
+
+	cli->has_metrics = !why;
+	return why ? refuse("--metrics=%s: %s", where, why) : CLI_OK;
+}
+
 /* Takes one option letter of getopt. */
 static int take_letter(struct cli *cli, int letter, char *argv[])
 {
@@ -176,6 +187,8 @@ static int take_letter(struct cli *cli, int letter, char *argv[])
 	case OPT_LOG:
 		cli->log_path = optarg;
 		return CLI_OK;
+	case OPT_METRICS:
+		return take_metrics(cli, optarg);
 	case OPT_STATS:
 		return take_stats(cli, optarg);
 	case ':':

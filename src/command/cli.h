@@ -6,6 +6,7 @@
 #ifndef FRACTAL_CLI_H
 #define FRACTAL_CLI_H
 #include "host.h"
+#include "listener.h"
 #include "options.h"
 
 /* Exit statuses. */
@@ -35,7 +36,9 @@ struct cli {
 	const char *trace_path; /* where to; NULL: to the log */
 	bool json;
 	bool stats;
-	unsigned stats_every;	    /* seconds between two tables; 0: only at the end */
+	unsigned stats_every; /* seconds between two tables; 0: only at the end */
+	struct listener metrics;
+	bool has_metrics;
 	struct option_list options; /* what stood behind -o, -s */
 	struct options
 		early; /* the same without the script's own: known before the script is loaded */

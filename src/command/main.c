@@ -104,7 +104,10 @@ static void on_ready(struct fractal_session *session, void *user)
 		daemon_ready(&serving.daemon);
 		report_to_syslog();
 	}
-	err = observer_start(session, serving.host, serving.cli->stats_every);
+	err = observer_start(&(struct observed){ .session = session,
+						 .host = serving.host,
+						 .mountpoint = serving.mountpoint,
+						 .seconds = serving.cli->stats_every });
 	if (err)
 		report(FRACTAL_LOG_WARN, "starting the thread of statistics: %s", strerror(-err));
 	/* After the background's session is made: that may be a group of its own. */
@@ -132,8 +135,10 @@ static int serve(const struct options *options, struct guardian *guardian)
 		observer_stop(serving.cli->stats);
 	}
 	/* A handler that does not return keeps its thread: only the end of the process helps. */
-	if (err == -ETIMEDOUT)
+	if (err == -ETIMEDOUT) {
+		observer_close();
 		_exit(CLI_FAILED);
+	}
 	daemon_notify("STOPPING=1");
 	release_signals();
 	host_end(serving.host);
@@ -172,7 +177,7 @@ static int run_script(const struct cli *cli, const char *script, struct guardian
 		return CLI_FAILED;
 	}
 	if (!host_load(&serving.host, script, report_sink)) {
-		options.config.timing = cli->stats;
+		options.config.timing = cli->stats || cli->has_metrics;
 		options.config.trace = cli->trace;
 		options.config.trace_json = cli->trace_json;
 		options.config.trace_write = report_trace;
@@ -219,7 +224,11 @@ static int mount_in_place(const struct cli *cli, const char *script)
 		       strerror(-err));
 		return CLI_FAILED;
 	}
-	status = run_script(cli, script, &guardian);
+	if (cli->has_metrics && observer_listen(&cli->metrics))
+		status = CLI_FAILED;
+	else
+		status = run_script(cli, script, &guardian);
+	observer_close();
 	guardian_dismiss(&guardian);
 	return status;
 }

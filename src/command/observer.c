@@ -6,6 +6,8 @@
  * handler that holds a worker, and with it the Lua state, does not keep it from answering.
  */
 #include "observer.h"
+#include "http.h"
+#include "metrics.h"
 #include "report.h"
 #include "stats.h"
 #include <errno.h>
@@ -23,10 +25,11 @@ static struct {
 	atomic_bool ended;
 	bool started;
 	pthread_t thread;
-	struct fractal_session *session;
-	unsigned seconds;
+	struct observed seen;
+	struct listener metrics;
+	struct http *http;
 	struct stats stats;
-} observer = { .wake_fd = -1 };
+} observer = { .wake_fd = -1, .metrics = { .fd = -1 } };
 
 static void wake(void)
 {
@@ -63,29 +66,52 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* ---- what is told ---- */
+
 /* A table at a signal. Latencies are measured from then on, for the next one. */
 static void answer_signal(void)
 {
 	stats_report(&observer.stats, false);
-	if (!fractal_session_measures(observer.session))
+	if (!fractal_session_measures(observer.seen.session))
 		report(FRACTAL_LOG_INFO, "latencies are measured from now on");
-	fractal_session_measure(observer.session, true);
+	fractal_session_measure(observer.seen.session, true);
+}
+
+static const char *write_page(const char *path, int listener, FILE *out)
+{
+	const struct observed *seen = &observer.seen;
+
+	if (strcmp(path, "/metrics") != 0)
+		return NULL;
+	metrics_write(out, seen->session, seen->host, seen->mountpoint);
+	return METRICS_TYPE;
+}
+
+/* ---- the thread ---- */
+
+/* The lesser of two times to wait, where -1 means for ever. */
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
 static void *observer_main(void *arg)
 {
-	struct pollfd p = { .fd = observer.wake_fd, .events = POLLIN };
-	uint64_t every = observer.seconds * 1000ull, due = now_ms() + every, count;
+	struct pollfd fds[1 + HTTP_FDS] = { { .fd = observer.wake_fd, .events = POLLIN } };
+	uint64_t every = observer.seen.seconds * 1000ull, due = now_ms() + every, count;
 
 	for (;;) {
 		uint64_t t = now_ms();
 		int patience = !every ? -1 : due > t ? (int)(due - t) : 0;
 
-		poll(&p, 1, patience);
+		patience = sooner(patience, http_prepare(observer.http, fds + 1));
+		if (poll(fds, 1 + HTTP_FDS, patience) < 0)
+			continue;
 		if (atomic_load(&observer.ended))
 			return NULL;
 		if (read(observer.wake_fd, &count, sizeof(count)) > 0)
 			answer_signal();
+		http_go(observer.http, fds + 1);
 		if (every && now_ms() >= due) {
 			stats_report(&observer.stats, false);
 			due += every;
@@ -106,13 +132,29 @@ static int start_thread(void)
 	return -rc;
 }
 
-int observer_start(struct fractal_session *session, const struct host *host, unsigned seconds)
+int observer_listen(const struct listener *metrics)
+{
+	const char *why;
+
+	observer.metrics = *metrics;
+	why = listener_open(&observer.metrics);
+	if (!why)
+		return 0;
+	report(FRACTAL_LOG_ERROR, "--metrics=%s cannot be had: %s", metrics->where, why);
+	return -EINVAL;
+}
+
+int observer_start(const struct observed *observed)
 {
 	int rc;
 
-	observer.session = session;
-	observer.seconds = seconds;
-	stats_begin(&observer.stats, session, host);
+	observer.seen = *observed;
+	observer.http = http_new(write_page);
+	if (!observer.http)
+		return -ENOMEM;
+	if (observer.metrics.fd >= 0)
+		http_listen(observer.http, observer.metrics.fd);
+	stats_begin(&observer.stats, observed->session, observed->host);
 	rc = start_thread();
 	observer.started = rc == 0;
 	return rc;
@@ -128,4 +170,11 @@ void observer_stop(bool table)
 	pthread_join(observer.thread, NULL);
 	if (table)
 		stats_report(&observer.stats, true);
+}
+
+void observer_close(void)
+{
+	http_free(observer.http);
+	observer.http = NULL;
+	listener_close(&observer.metrics);
 }

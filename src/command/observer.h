@@ -1,19 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * observer.h - a thread of the command that tells what the mount does, whatever its workers are busy with: tables at
- * intervals (--stats=SECONDS) and at SIGUSR1.
+ * intervals (--stats=SECONDS) and at SIGUSR1, metrics over HTTP (--metrics).
  */
 #ifndef FRACTAL_OBSERVER_H
 #define FRACTAL_OBSERVER_H
 #include "host.h"
+#include "listener.h"
+
+/* What there is to see. All of it lives until observer_stop(). */
+struct observed {
+	struct fractal_session *session;
+	const struct host *host;
+	const char *mountpoint;
+	unsigned seconds; /* between two tables; 0: only at a signal */
+};
 
 /* Catches SIGUSR1, which is answered once the thread runs. 0 or -errno. */
 int observer_open(void);
 
-/* Starts the thread: a table every @seconds (0: none) and at each signal. 0 or -errno. */
-int observer_start(struct fractal_session *session, const struct host *host, unsigned seconds);
+/* Metrics will be served there. 0, or -EINVAL with the reason reported. */
+int observer_listen(const struct listener *metrics);
 
-/* Ends the thread, if it runs; then @table reports the whole. The session is there until then. */
+/* Starts the thread. 0 or -errno. */
+int observer_start(const struct observed *observed);
+
+/* Ends the thread, if it runs; then @table reports the whole. */
 void observer_stop(bool table);
+
+/* Closes the sockets. */
+void observer_close(void);
 
 #endif
