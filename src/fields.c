@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fields.c - see fields.h. One table for each structure; padding has no row. */
 #include "fields.h"
+#include "text.h"
 #include <string.h>
 
 #define ROW(struct_, label, member, kind_, shown_, when_)                                          \
@@ -275,4 +276,37 @@ bool field_applies(const struct field *field, const void *base)
 		return true;
 	memcpy(&first, base, sizeof(first));
 	return first & field->when;
+}
+
+char *field_put(char *to, const struct field *field, uint64_t value)
+{
+	to = put_text(put_text(to, field->name), " ");
+	switch (field->kind) {
+	case FIELD_OCTAL:
+		return put_digits(put_text(to, "0"), value, 8, 1);
+	case FIELD_FLAGS:
+		return put_digits(put_text(to, "0x"), value, 16, 1);
+	case FIELD_SIGNED:
+		return put_signed(to, (int64_t)value);
+	default:
+		return put_number(to, value);
+	}
+}
+
+size_t fractal_request_arguments(const struct fractal_request *req,
+				 char text[FRACTAL_ARGUMENTS_MAX])
+{
+	struct field_list list = fields_of_request(req->opcode);
+	char *to = text;
+
+	for (uint32_t i = 0; i < list.count; i++) {
+		const struct field *f = &list.fields[i];
+
+		if (!f->shown || !field_applies(f, req->arg))
+			continue;
+		if (to > text)
+			to = put_text(to, ", ");
+		to = field_put(to, f, field_get(f, req->arg));
+	}
+	return (size_t)(to - text);
 }

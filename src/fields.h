@@ -45,4 +45,7 @@ void field_set(const struct field *field, void *base, uint64_t value);
 /* Does the field mean something in the structure at @base? */
 bool field_applies(const struct field *field, const void *base);
 
+/* Writes "mode 0644" at @to: a field's name and value. Returns where it ended. */
+char *field_put(char *to, const struct field *field, uint64_t value);
+
 #endif

@@ -299,6 +299,15 @@ FRACTAL_API int fractal_request_secctx(const struct fractal_request *req, int in
 FRACTAL_API const char *fractal_op_name(uint32_t opcode);
 /** What kind of reply an opcode has. */
 FRACTAL_API enum fractal_reply_kind fractal_op_reply_kind(uint32_t opcode);
+enum {
+	FRACTAL_ARGUMENTS_MAX = 512, /* bytes of fractal_request_arguments() */
+};
+/**
+ * Writes what a request asks for beside its names and inode, as "mode 0644, umask 022", for messages. The length, without a
+ * NUL behind it.
+ */
+FRACTAL_API size_t fractal_request_arguments(const struct fractal_request *req,
+					     char text[FRACTAL_ARGUMENTS_MAX]);
 /** The answer to an operation without a handler: 0 or -errno. */
 FRACTAL_API int fractal_op_default(uint32_t opcode);
 

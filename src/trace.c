@@ -220,23 +220,7 @@ static char *put_errno(char *to, int error)
 static void show_field(struct line *l, const struct field *f, uint64_t value)
 {
 	*l->to++ = ' ';
-	l->to = put_text(l->to, f->name);
-	*l->to++ = ' ';
-	switch (f->kind) {
-	case FIELD_OCTAL:
-		*l->to++ = '0';
-		l->to = put_digits(l->to, value, 8, 1);
-		break;
-	case FIELD_FLAGS:
-		l->to = put_text(l->to, "0x");
-		l->to = put_digits(l->to, value, 16, 1);
-		break;
-	case FIELD_SIGNED:
-		l->to = put_signed(l->to, (int64_t)value);
-		break;
-	default:
-		l->to = put_number(l->to, value);
-	}
+	l->to = field_put(l->to, f, value);
 }
 
 static void show_name(struct line *l, const char *name, uint32_t len)

@@ -5,7 +5,6 @@
 -- the error looked up, and a number grows. A wrong result costs less than 3 us.
 
 local ffi = require "ffi"
-local bit = require "bit"
 require "fractal.cdef"
 local advice = require "fractal.advice"
 local errno = require "fractal.errno"
@@ -15,7 +14,7 @@ local log = require "fractal.log"
 local traceback = require "fractal.traceback"
 local types = require "fractal.types"
 
-local C, E, band = ffi.C, errno.E, bit.band
+local C, E = ffi.C, errno.E
 
 local report = {}
 
@@ -34,64 +33,11 @@ function report.subject(req)
   return filesystem.subject(served, req)
 end
 
--- arguments -----------------------------------------------------------------------------------------------------
-
-local function mode_of(arg)
-  return ("mode %04o"):format(band(arg.mode, bit.bnot(types.S_IFMT)))
-end
-
-local function range_of(arg)
-  return ("%d bytes at %d, fh %d"):format(arg.size, tonumber(arg.offset), tonumber(arg.fh))
-end
-
-local function flags_of(arg)
-  return ("flags 0x%x"):format(arg.flags)
-end
-
-local function fh_of(arg)
-  return ("fh %d"):format(tonumber(arg.fh))
-end
-
-local settable = {
-  { "size", C.FRACTAL_SET_SIZE }, { "mode", C.FRACTAL_SET_MODE }, { "uid", C.FRACTAL_SET_UID },
-  { "gid", C.FRACTAL_SET_GID }, { "atime_sec", C.FRACTAL_SET_ATIME }, { "mtime_sec", C.FRACTAL_SET_MTIME },
-}
-
---- What a request asks for beside its name and inode, by structure.
-local arguments = {
-  read = range_of,
-  write = range_of,
-  open = flags_of,
-  release = fh_of,
-  flush = fh_of,
-  fsync = fh_of,
-  mkdir = mode_of,
-  mknod = function(arg) return ("%s, type 0%o"):format(mode_of(arg), band(arg.mode, types.S_IFMT)) end,
-  create = function(arg) return ("%s, %s"):format(mode_of(arg), flags_of(arg)) end,
-  setattr = function(arg)
-    local list = {}
-    for _, row in ipairs(settable) do
-      if band(arg.valid, row[2]) ~= 0 then
-        list[#list + 1] = row[1] == "mode" and mode_of(arg) or ("%s %d"):format(row[1], tonumber(arg[row[1]]))
-      end
-    end
-    return table.concat(list, ", ")
-  end,
-  rename2 = flags_of,
-  access = function(arg) return ("mask %d"):format(arg.mask) end,
-  setxattr = function(arg) return ("%d bytes, flags %d"):format(arg.size, arg.flags) end,
-  lseek = function(arg) return ("offset %d, whence %d"):format(tonumber(arg.offset), arg.whence) end,
-  fallocate = function(arg)
-    return ("%d bytes at %d, mode %d"):format(tonumber(arg.length), tonumber(arg.offset), arg.mode)
-  end,
-  ioctl = function(arg) return ("cmd 0x%x"):format(arg.cmd) end,
-}
+local buffer = ffi.new("char[?]", C.FRACTAL_ARGUMENTS_MAX)
 
 local function arguments_of(req)
-  local row = types.rows[req.opcode]
-  local describe = row and arguments[row.struct]
-  local text = describe and describe(req.arg[row.struct]) or ""
-  return text ~= "" and text or nil
+  local length = tonumber(C.fractal_request_arguments(req, buffer))
+  return length > 0 and ffi.string(buffer, length) or nil
 end
 
 -- errors --------------------------------------------------------------------------------------------------------

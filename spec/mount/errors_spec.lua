@@ -231,7 +231,7 @@ helper.each_transport(function(transport)
       local at_inner = ("script.lua:%d: attempt to perform"):format(script.line_of(source, "-- INNER"))
       local in_mkdir = ("script.lua:%d: in function 'mkdir'\n"):format(script.line_of(source, "-- OUTER"))
       assert.truthy(log:match('error: error in mkdir of "directory" in inode 1 by mkdir %(pid %d+%)\n'
-        .. "  arguments: mode 0755\n"), log)
+        .. "  arguments: mode 0755, umask 022\n"), log)
       assert.truthy(log:find(at_inner, 1, true), log)
       assert.truthy(log:find("in function 'inner'\n", 1, true), log)
       assert.truthy(log:find(in_mkdir, 1, true), log)

@@ -49,7 +49,7 @@ helper.each_transport(function(transport)
       local log = m.log():gsub("%(pid %d+%)", "(pid N)"):gsub("/tmp/[^:%s]*/script.lua", "script.lua")
       local block = table.concat({
         'fractal-lua: error: error in setattr of "/file" by chmod (pid N)',
-        "  arguments: mode 0600",
+        "  arguments: valid 0x1, mode 0100600",
         ("  script.lua:%d: attempt to index field 'size' (a number value)"):format(inner),
         ("  at script.lua:%d: in function 'size_of'"):format(inner),
         ("    %5d |         local function size_of(node)"):format(inner - 1),
