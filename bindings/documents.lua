@@ -1,7 +1,9 @@
--- Writes docs/operations.md and docs/capabilities.md from src/ops.def and src/caps.def.
+-- Writes docs/operations.md and docs/capabilities.md from src/ops.def and src/caps.def, and docs/options.md from what
+-- `fractal-lua --help` says.
 --
--- Run in the source tree: luajit bindings/documents.lua BUILD_DIR, where BUILD_DIR holds the generated modules. As a
--- module it gives a spec what the documents should say: documents.render(ops, caps) → path → text.
+-- Run in the source tree: luajit bindings/documents.lua BUILD_DIR, where BUILD_DIR holds the command and the generated
+-- modules. As a module it gives a spec what the documents should say: documents.render(ops, caps, model) → path → text,
+-- where model is what packaging/help.lua reads.
 -- What the .def files do not tell stands below: how a handler is called, what callers get without one, and which spec
 -- shows the operation or capability at work.
 
@@ -305,6 +307,118 @@ These are refused with a sentence, and nothing is mounted:
   return table.concat(out)
 end
 
+-- ---- options.md ---------------------------------------------------------------------------------------------
+
+local function cell(text)
+  return (text:gsub("|", "\\|"))
+end
+
+--- "`-b`, `--background`", or "`--log FILE`".
+local function word_cell(word)
+  local argument = word.argument and (word.optional and "[=%s]" or " %s"):format(word.argument) or ""
+  local long = word.long and ("`--%s%s`"):format(word.long, argument)
+  local short = word.short and ("`-%s%s`"):format(word.short, long and "" or argument)
+  return cell(short and long and short .. ", " .. long or short or long)
+end
+
+local function word_rows(words)
+  local out = {}
+  for i, word in ipairs(words) do
+    out[i] = ("| %s | %s |\n"):format(word_cell(word), cell(word.doc))
+  end
+  return table.concat(out)
+end
+
+--- Rows of options; settings: the names that are settings of a filesystem, too, or nil for a table without that column.
+local function option_rows(rows, settings)
+  local out = {}
+  for i, row in ipairs(rows) do
+    local column = settings and (settings[row.name] and " yes |" or " |") or ""
+    out[i] = ("| `%s%s` | %s |%s\n"):format(row.name, row.argument and "=" .. cell(row.argument) or "", cell(row.doc),
+      column)
+  end
+  return table.concat(out)
+end
+
+--- request_timeout is a capability that comes with the session's option of that name.
+local function capability_rows(caps, session)
+  local out, taken = {}, {}
+  for _, row in ipairs(session) do
+    taken[row.name] = true
+  end
+  for _, cap in ipairs(caps) do
+    if cap.default ~= "CORE" and cap.default ~= "NEVER" and not taken[cap.option] then
+      out[#out + 1] = ("| `%s` | %s | %s |\n"):format(cap.option, defaults[cap.default], cell(cap.doc))
+    end
+  end
+  return table.concat(out)
+end
+
+local function tool_sections(tools)
+  local out = {}
+  for i, tool in ipairs(tools) do
+    out[i] = ("\n### fractal-lua %s\n\n`%s`: %s.\n\n| option | meaning |\n|---|---|\n%s"):format(tool.name,
+      tool.usage, tool.doc, word_rows(tool.words))
+  end
+  return table.concat(out)
+end
+
+local function options(model, caps)
+  -- The setting of a filesystem for -o fsname is its name.
+  local settings = {}
+  for _, row in pairs(require("fractal.filesystem").settings) do
+    settings[row[2] or ""] = true
+  end
+  return table.concat {
+    [[
+# All options
+
+This page is made by `bindings/documents.lua` from what `fractal-lua --help` says, so it has them all.
+[command.md](command.md) says more about those that are used most.
+
+## The command line
+
+| option | meaning |
+|---|---|
+]], word_rows(model.words), [[
+
+## Behind -o: the session
+
+The last column tells which are settings of a script, too, by the same name: `fractal.lowlevel { workers = 2 }`
+(`fsname` is called `name` there). The command line wins over the script's settings. An option that takes no value is
+switched off by a `no` in front: `nopin`.
+
+| option | meaning | setting |
+|---|---|---|
+]], option_rows(model.session, settings), [[
+
+## Behind -o: options of mount(8)
+
+A script sets them in its table `mount`: `mount = { default_permissions = true }`. The opposites (`rw`, `nosuid`,
+`atime` …) and the words of fstab(5) (`_netdev`, `nofail`, `user` …) are accepted.
+
+| option | meaning |
+|---|---|
+]], option_rows(model.mount), [[
+
+## Behind -o: capabilities of the kernel
+
+`-o writeback_cache` asks for one, `-o noasync_read` leaves one out; each is a setting of a script, too:
+`writeback_cache = true`. [capabilities.md](capabilities.md) has more, with the specs that show each at work.
+
+| option | default | meaning |
+|---|---|---|
+]], capability_rows(caps, model.session), #model.tools > 0 and [[
+
+## Tools
+
+`fractal-lua TOOL` runs a tool, without a script to be mounted; a script of that name is called `./TOOL`.
+]] or "", tool_sections(model.tools),
+  }
+end
+
+-- ---- files -------------------------------------------------------------------------------------------------
+
 local function read_file(path)
   local file = assert(io.open(path, "rb"))
   local text = file:read("*a")
@@ -313,17 +427,19 @@ local function read_file(path)
 end
 
 --- The documents by path.
-function documents.render(ops, caps)
+function documents.render(ops, caps, model)
   return {
     ["docs/operations.md"] = operations(ops),
     ["docs/capabilities.md"] = capabilities(caps, read_file(CAPABILITIES)),
+    ["docs/options.md"] = options(model, caps),
   }
 end
 
 if arg and arg[0] and arg[0]:find("bindings/documents%.lua$") then
   local build = arg[1] or error("usage: luajit bindings/documents.lua BUILD_DIR")
-  local generated = build .. "/generated/lua/fractal/"
-  for path, text in pairs(documents.render(dofile(generated .. "ops.lua"), dofile(generated .. "caps.lua"))) do
+  package.path = ("./?.lua;./lua/?.lua;%s/generated/lua/?.lua;%s"):format(build, package.path)
+  local model = require("packaging.help").ask(build .. "/fractal-lua")
+  for path, text in pairs(documents.render(require "fractal.ops", require "fractal.caps", model)) do
     local file = assert(io.open(path, "wb"))
     file:write(text)
     file:close()

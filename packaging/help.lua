@@ -1,5 +1,5 @@
 -- What `fractal-lua --help` says, as tables: from it the manual page and the completions of the shells are made
--- (packaging/generate.lua).
+-- (packaging/generate.lua), and docs/options.md (bindings/documents.lua).
 
 local help = {}
 
@@ -83,11 +83,12 @@ local function quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
---- Asks a built command: the tables of its help, the options of its tools (words in each row of tools), its version.
+--- Asks a built command: the tables of its help, its version, and usage and options (words) of each of its tools.
 function help.ask(command)
   local model = help.read(output_of(quoted(command) .. " --help"))
   for _, tool in ipairs(model.tools) do
-    tool.words = help.read_tool(output_of(("%s %s --help"):format(quoted(command), tool.name)))
+    local text = output_of(("%s %s --help"):format(quoted(command), tool.name))
+    tool.usage, tool.words = text:match "^Usage: ([^\n]+)", help.read_tool(text)
   end
   model.version = output_of(quoted(command) .. " --version"):match "^fractal%-lua ([%d.]+)"
   return model

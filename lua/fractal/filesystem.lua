@@ -9,8 +9,8 @@ local log = require "fractal.log"
 
 local filesystem = {}
 
---- Settings of a filesystem, with their types and the -o option that each stands for.
-local settings = {
+--- Settings of a filesystem: name → its type and the -o option that it stands for.
+filesystem.settings = {
   name = { "string", "fsname" },
   state = { "string", "state" },
   workers = { "number", "workers" },
@@ -30,6 +30,7 @@ local settings = {
   options = { "table" },
   mount = { "table" },
 }
+local settings = filesystem.settings
 for _, cap in ipairs(caps) do
   if cap.default ~= "NEVER" and cap.default ~= "CORE" and not settings[cap.option] then
     settings[cap.option] = { "boolean", cap.option }

@@ -258,6 +258,19 @@ describe("the documents", function()
     assert_none(wrong, "these links lead nowhere")
   end)
 
+  it("are all in the index", function()
+    local linked, missing = {}, {}
+    for _, link in ipairs(markdown.links("docs/README.md")) do
+      linked["docs/" .. link.target] = true
+    end
+    for _, path in ipairs(markdown.documents()) do
+      if path:find("^docs/") and path ~= "docs/README.md" and not linked[path] then
+        missing[#missing + 1] = path
+      end
+    end
+    assert_none(missing, "docs/README.md does not link to")
+  end)
+
   it("name files that exist", function()
     local wrong = {}
     for _, path in ipairs(markdown.documents()) do
