@@ -12,6 +12,7 @@
 --     it(name, function() posix.assert(result, name) end)     -- result = posix.run(dir), made in setup
 --   end
 
+local process = require "fractal.testing.process"
 local sys = require "fractal.testing.sys"
 local Context = require "fractal.testing.posix.context"
 local capabilities = require "fractal.testing.posix.capabilities"
@@ -51,59 +52,13 @@ end
 
 -- ---------------------------------------------------------------------------------------------------- one process each
 
--- Reads a child's pipe until it closes or the deadline (monotonic seconds) passes.
-local function collect(fd, deadline)
-  local parts = {}
-  while true do
-    local left = deadline - sys.clock("monotonic")
-    if left <= 0 then return table.concat(parts), true end
-    local ready = sys.poll(fd, "in", math.ceil(left * 1000))
-    if ready and ready ~= 0 then
-      local part = sys.read(fd, 65536)
-      if not part or part == "" then return table.concat(parts), false end
-      parts[#parts + 1] = part
-    end
-  end
-end
-
--- Waits for a process group's leader and kills what is left of the group: true and the signal that ended the leader,
--- or false when it hangs where no signal reaches it. late: it is past its time, so it is killed first.
-local function reap(pid, late)
-  if late then sys.kill(-pid, "kill") end
-  local limit = sys.clock("monotonic") + 2
-  repeat
-    local got, _, signal = sys.waitpid(pid, late)
-    if got ~= 0 then
-      sys.kill(-pid, "kill")
-      return true, signal
-    end
-    sys.sleep(0.002)
-  until sys.clock("monotonic") > limit
-  return false
-end
-
--- Runs fn in a forked process group with a time limit in seconds: returns "ok", "fail" or "skip", the text, and
--- whether it ran out of time.
+-- Runs fn in a process of its own with a time limit in seconds: returns "ok", "fail" or "skip", the text, and whether
+-- it ran out of time.
 local function isolated(timeout, fn)
-  local reader, writer = sys.must.pipe()
-  local pid = sys.must.fork()
-  if pid == 0 then
-    sys.setpgid(0, 0)
-    sys.alarm(math.ceil(timeout))
-    sys.close(reader)
-    sys.write(writer, Context.outcome(fn, writer))
-    sys.exit(0)
-  end
-  sys.setpgid(pid, pid)
-  sys.close(writer)
-  local text, late = collect(reader, sys.clock("monotonic") + math.ceil(timeout) + 1)
-  sys.close(reader)
-  local ended, signal = reap(pid, late)
+  local text, problem, how = process.isolated(timeout, function(fd) return Context.outcome(fn, fd) end)
   local kind, message = text:match("^(%a+)\n(.*)$")
-  if kind and not signal then return kind, message end
-  if not ended then return "fail", ("hangs in the kernel and cannot be killed (after %d s)"):format(timeout), true end
-  if signal == sys.K.signals.alrm or late then return "fail", ("timed out after %d s"):format(timeout), true end
-  return "fail", signal and ("crashed with signal %d"):format(signal) or "ended without a result"
+  if kind and not problem then return kind, message end
+  return "fail", problem or "ended without a result", how == "late" or how == "hung"
 end
 
 local Suite = {}

@@ -554,8 +554,8 @@ end
 
 -- Mounts a tmpfs of its own for a test (root only); options as mount(8) takes them after -o.
 function sys.mount_tmpfs(path, options) return done(C.mount("tmpfs", path, "tmpfs", 0, options or "")) end
--- Unmounts lazily.
-function sys.umount(path) return done(C.umount2(path, 2)) end
+-- umount2(2): flags "detach" (the default: unmounts lazily), "force" (ends the connection of a FUSE mount).
+function sys.umount(path, flags) return done(C.umount2(path, bits(K.umount, flags or "detach"))) end
 
 -- ---------------------------------------------------------------------------------------------------------- wrappers
 

@@ -39,6 +39,7 @@ K.inotify = {
 }
 -- statvfs f_flag bits
 K.mount = { rdonly = 1, nosuid = 2, nodev = 4, noexec = 8, noatime = 1024, relatime = 4096 }
+K.umount = { force = 1, detach = 2 }
 K.UTIME_NOW = 0x3fffffff
 K.UTIME_OMIT = 0x3ffffffe
 
