@@ -1,6 +1,7 @@
 -- Tools: `fractal-lua NAME …` runs a module of fractal.command. The machinery, and `new`.
 
 local helper = require "spec.helper"
+local process = require "fractal.testing.process"
 local tool = require "fractal.tool"
 
 describe("a tool", function()
@@ -130,6 +131,32 @@ describe("new", function()
     assert.equal(2, result.status)
     result = helper.run { "new", "/nowhere/fs" }
     assert.equal("fractal-lua: error: cannot write /nowhere/fs.lua: No such file or directory\n", result.err)
+    assert.equal(1, result.status)
+  end)
+end)
+
+describe("unpack", function()
+  after_each(helper.teardown)
+
+  it("writes the package, which LuaJIT finds with the path that it prints", function()
+    local base = helper.directory()
+    local result = helper.run({ "unpack", "a/b" }, 20, { cwd = base })
+    assert.same({ 0, "" }, { result.status, result.err })
+    local path = result.out:match('\nexport LUA_PATH="(.-)"\n$')
+    local text = [[
+      print(require "fractal.errno".E.NOENT, require "fractal.ops"[1].name, require "fractal".RENAME_EXCHANGE)
+      print(require "fractal.testing".find_command())]]
+    local lua = process.run({ "luajit", "-e", text }, 20,
+      { cwd = base, env = { LUA_PATH = path, FRACTAL_LUA = helper.binary } })
+    assert.same({ ("2\tlookup\t2\n%s\n"):format(helper.binary), "" }, { lua.out, lua.err })
+  end)
+
+  it("says where it cannot write", function()
+    local base = helper.directory()
+    helper.write_file(base .. "/file", "")
+    local result = helper.run { "unpack", base .. "/file/x" }
+    local sentence = ("the directory %s/file/x/fractal cannot be made: ENOTDIR"):format(base)
+    assert.equal(("fractal-lua: error: %s\n"):format(sentence), result.err)
     assert.equal(1, result.status)
   end)
 end)

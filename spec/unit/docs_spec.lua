@@ -35,21 +35,27 @@ end
 -- Known to a running worker only.
 local at_run_time = { ["fractal.worker.id"] = true, ["fractal.worker.count"] = true }
 
--- What "fractal.io.open" names: a field of the package, or a module of that name.
-local function resolve(name)
-  if at_run_time[name] then
-    return true
-  end
-  local value = fractal
-  for part in name:gsub("^fractal%.", ""):gmatch("[%w_]+") do
+-- What "fractal.io.open" names below a table; nil where a part of the name leads nowhere.
+local function field(value, name)
+  for part in name:gmatch("[%w_]+") do
     if type(value) ~= "table" then
       return nil
     end
     value = part == "NAME" and true or value[part]
   end
-  if value == nil then
-    local ok, module = pcall(require, name)
-    value = ok and module or nil
+  return value
+end
+
+-- What "fractal.io.open" or "fractal.testing.mount" names: a field of the package, a module, or a field of a module.
+local function resolve(name)
+  if at_run_time[name] then
+    return true
+  end
+  local value, module, rest = field(fractal, name:gsub("^fractal%.", "")), name, ""
+  while value == nil and module ~= "fractal" do
+    local ok, found = pcall(require, module)
+    value = ok and field(found, rest) or nil
+    module, rest = module:match("^(.*)%.([^.]*)$")
   end
   return value
 end

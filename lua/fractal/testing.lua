@@ -1,0 +1,264 @@
+--- Tests of filesystems: mounts for a moment, with their log, a time limit for everything on them, and an end.
+--
+--   local testing = require "fractal.testing"
+--
+--   describe("myfs", function()
+--     after_each(testing.teardown)
+--
+--     it("keeps what is written", function()
+--       local m = testing.mount { script = "myfs.lua" }
+--       assert.equal("hello\n", m:sh "echo hello > $MNT/file; cat $MNT/file")
+--     end)
+--   end)
+--
+-- The tests' process never touches a mount, so that a mount that hangs fails one test and does not stop them all: m:sh
+-- and m:run work on it in a process of their own. Servers end with the tests, however these end.
+--
+-- Works in LuaJIT, in the command and outside of it; needs nothing but the command.
+
+local mounts = require "fractal.testing.mounts"
+local process = require "fractal.testing.process"
+local sys = require "fractal.testing.sys"
+
+local testing = {
+  directory = mounts.directory,
+  eventually = process.eventually,
+  read_file = process.read_file,
+  write_file = process.write_file,
+}
+
+-- ---- the command --------------------------------------------------------------------------------------------------
+
+local function is_program(path)
+  return sys.access(path, "x") and sys.stat(path).type == "file"
+end
+
+local function find_program(name)
+  for dir in (os.getenv("PATH") or "/usr/bin:/bin"):gmatch("[^:]+") do
+    if is_program(dir .. "/" .. name) then
+      return dir .. "/" .. name
+    end
+  end
+end
+
+--- The path of the command that mounts: testing.command, where a test has set it; the one that FRACTAL_LUA names; the
+-- one in PATH. nil and a sentence when there is none.
+function testing.find_command()
+  local named = testing.command or os.getenv("FRACTAL_LUA")
+  if named then
+    if is_program(named) then
+      return named:sub(1, 1) == "/" and named or sys.getcwd() .. "/" .. named
+    end
+    return nil, ("%s, which FRACTAL_LUA or testing.command names, is no program"):format(named)
+  end
+  local found = find_program("fractal-lua")
+  if found then
+    return found
+  end
+  return nil, "there is no fractal-lua in PATH: install it, or name it in FRACTAL_LUA"
+end
+
+local findings = {} -- path of a command → what its --doctor found, by check
+
+local function doctor(command)
+  if not findings[command] then
+    local result = process.run({ command, "--doctor", "--json" }, 30)
+    local found = {}
+    for check, status, text in result.out:gmatch('"check": "([%w_]+)", "status": "(%w+)", "text": "(.-)", "fix"') do
+      found[check] = { ok = status ~= "fail", ideal = status == "ok", text = text }
+    end
+    findings[command] = found
+  end
+  return findings[command]
+end
+
+--- Whether mounts can be made here, with that transport ("uring", "dev") or at all: true, or nil and the reason, so
+-- that tests can be skipped with it.
+function testing.available(transport)
+  local command, reason = testing.find_command()
+  if not command then
+    return nil, reason
+  end
+  local found = doctor(command)
+  local needed = transport == "uring" and { "mount", "enable_uring", "io_uring" } or { "mount" }
+  for _, check in ipairs(needed) do
+    local finding = found[check] or { text = command .. " --doctor failed" }
+    if not finding.ok or (check ~= "mount" and not finding.ideal) then
+      return nil, finding.text
+    end
+  end
+  return true
+end
+
+--- The transports that can be had here: {}, { "dev" } or { "uring", "dev" }.
+function testing.transports()
+  local list = {}
+  for _, transport in ipairs { "uring", "dev" } do
+    if testing.available(transport) then
+      list[#list + 1] = transport
+    end
+  end
+  return list
+end
+
+-- ---- mounts ---------------------------------------------------------------------------------------------------------
+
+local known = {
+  script = true, source = true, transport = true, workers = true, state = true, options = true, args = true,
+  user = true, dir = true, env = true, faults = true,
+}
+
+local function check_settings(settings)
+  for name in pairs(settings) do
+    if not known[name] then
+      error(("testing.mount has no setting %s"):format(tostring(name)), 3)
+    end
+  end
+  if (settings.script == nil) == (settings.source == nil) then
+    error("testing.mount takes either script, the path of one, or source, its text", 3)
+  elseif settings.script and not sys.access(settings.script, "r") then
+    error(("the script %s cannot be read"):format(settings.script), 3)
+  end
+end
+
+-- A value of a fault's rule as Lua text.
+local function literal(value)
+  return type(value) == "string" and ("%q"):format(value) or tostring(value)
+end
+
+-- A script that returns the filesystem of another one with faults in it.
+local function faulty(script, rules)
+  local out = { ("package.path = %q .. package.path\nlocal fs = dofile(%q)\n"):format(
+    script:match("^(.*/)") .. "?.lua;", script) }
+  out[#out + 1] = 'local ok, why = pcall(require("fractal.testing.faults").apply, fs, {\n'
+  for _, rule in ipairs(rules) do
+    local fields = {}
+    for name, value in pairs(rule) do
+      fields[#fields + 1] = ("[%s] = %s"):format(literal(name), literal(value))
+    end
+    out[#out + 1] = ("  { %s },\n"):format(table.concat(fields, ", "))
+  end
+  -- A mistake in the rules is a sentence, without a traceback.
+  out[#out + 1] = "})\nreturn ok and fs or error(setmetatable({}, { __tostring = function() return why end }))\n"
+  return table.concat(out)
+end
+
+-- Puts the script with faults in place of the one that the settings name.
+local function add_faults(settings)
+  local base, script = mounts.directory(), settings.script
+  if settings.source then
+    script = base .. "/source.lua"
+    process.write_file(script, settings.source)
+    settings.source = nil
+  elseif script:sub(1, 1) ~= "/" then
+    script = sys.getcwd() .. "/" .. script
+  end
+  settings.script = ("%s/%s"):format(base, script:match("[^/]+$"):gsub("^source", "script"))
+  process.write_file(settings.script, faulty(script, settings.faults))
+end
+
+-- What the command said, as one sentence where it is one.
+local function in_short(log)
+  local text = log:gsub("fractal%-lua: error: ", ""):gsub("\n$", "")
+  return text:match("its log:\n([^\n]+)$") or text
+end
+
+--- Mounts a filesystem, served by a process of its own, and waits until it answers. settings:
+--   script      path of a script, or
+--   source      its text: a filesystem written in the test
+--   transport   "uring", "dev" or "auto" (default: what FRACTAL_TRANSPORT names, or auto)
+--   workers     how many threads serve
+--   state       "single" (default) or "per-worker"
+--   options     what stands behind -o: { "ro", source = "/srv", allow_other = true }
+--   args        further arguments of the command: { "--trace=write" }
+--   user        uid to mount as, for tests that run as root
+--   dir         mountpoint (default: a fresh directory)
+--   env         a map added to the server's environment
+--   faults      what goes wrong in it: see fractal.testing.faults
+-- Raises an error with one sentence when it cannot be mounted. The mount has dir, pid, transport, ready (the line the
+-- command printed), log() → all that it has printed so far, and the methods of fractal.testing.mounts.
+function testing.mount(settings)
+  check_settings(settings)
+  local ok, reason = testing.available()
+  if not ok then
+    error("nothing can be mounted here: " .. reason, 2)
+  end
+  local all = { binary = testing.find_command(), transport = os.getenv("FRACTAL_TRANSPORT") }
+  for name, value in pairs(settings) do
+    all[name] = value
+  end
+  if settings.faults then
+    add_faults(all)
+  end
+  local m, why = mounts.mount(all)
+  for _, rule in ipairs(m and settings.faults or {}) do
+    m.signalled = m.signalled or rule[1] == "crash"
+  end
+  return m or error(("%s cannot be mounted: %s"):format(settings.script or "the script", in_short(why)), 2)
+end
+
+--- Unmounts and removes everything that was made since the last call: give it to after_each, which also runs after a
+-- test that failed. Raises an error when a server did not end well (it hung, crashed, or left its mount behind), but
+-- not where the test has signalled it or a fault may have killed it.
+function testing.teardown()
+  local problems = mounts.end_all()
+  mounts.remove_directories()
+  if #problems > 0 then
+    error(table.concat(problems, "\n"), 0)
+  end
+end
+
+--- Calls fn(m) with a mount that is taken off when fn returns or raises an error; returns what fn returns. For programs
+-- that run no test framework.
+function testing.with(settings, fn)
+  local m = testing.mount(settings)
+  local results = { xpcall(function() return fn(m) end, function(raised)
+    local blamed = type(raised) ~= "string" or raised:find("the mount's log:", 1, true)
+    return blamed and raised or m:blame(debug.traceback(raised, 2))
+  end) }
+  local ended, problem = pcall(testing.teardown)
+  if not results[1] then
+    error(results[2], 0)
+  elseif not ended then
+    error(problem, 0)
+  end
+  return unpack(results, 2, table.maxn(results))
+end
+
+-- ---- the POSIX suite ------------------------------------------------------------------------------------------------
+
+local suite_seconds = 900
+
+--- Runs the POSIX suite on a mount or a directory: several hundred calls with what they must give. Works in a directory
+-- of its own there; options are those of fractal.testing.posix.run. Returns { passed, failed, skipped = counts, cases,
+-- report }: the report is text that names each failure with the call, what was expected and what came.
+function testing.posix(where, options)
+  local posix = require "fractal.testing.posix"
+  local dir, user = where, nil
+  if type(where) == "table" then
+    dir, user = where.dir, where.user
+  end
+  local result
+  if user then -- root may not enter
+    result = mounts.Mount.run({ dir = dir, log = where.log, blame = mounts.Mount.blame }, function()
+      sys.must.become(user, user)
+      return posix.run(dir, options)
+    end, suite_seconds)
+  else
+    result = posix.run(dir, options)
+  end
+  result.report = posix.format(result)
+  return result
+end
+
+-- What a program leaves behind when it ends is cleared away with its Lua state, unless that is a copy of it.
+local own_pid = sys.getpid()
+local sentinel = newproxy(true)
+getmetatable(sentinel).__gc = function()
+  if sys.getpid() == own_pid then
+    pcall(testing.teardown)
+  end
+end
+testing.at_exit = sentinel
+
+return testing
