@@ -51,7 +51,7 @@ function help.read(text)
     if not line:find "^ " then
       rows = section_name(line)
     elseif rows then
-      table.insert(model[rows], row(line) or error("packaging/help.lua cannot read: " .. line))
+      table.insert(model[rows], row(line))
     else
       table.insert(model.words, word(line))
     end

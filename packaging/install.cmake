@@ -46,6 +46,7 @@ install(FILES ${packaging}/_fractal-lua DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh
 install(FILES ${packaging}/fractal-lua.fish
 	DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d COMPONENT command)
 install(FILES ${packaging}/systemd/fractal-lua@.service DESTINATION lib/systemd/system COMPONENT command)
+install(DIRECTORY ${CMAKE_BINARY_DIR}/types DESTINATION ${CMAKE_INSTALL_DATADIR}/fractal-lua COMPONENT command)
 install(DIRECTORY examples/ DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/fractal-lua/examples COMPONENT command)
 
 include(packaging/debian.cmake)

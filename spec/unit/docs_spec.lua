@@ -2,6 +2,7 @@
 -- spec/mount/docs_spec.lua.
 
 local advice = require "fractal.advice"
+local annotations = require "bindings.annotations"
 local fractal = require "fractal"
 local helper = require "spec.helper"
 local markdown = require "spec.markdown"
@@ -9,12 +10,7 @@ local ops = require "fractal.ops"
 local process = require "spec.process"
 
 local reference = process.read_file("docs/reference.md")
-local submodules = { "io", "notify", "backing", "log", "shared", "worker" }
--- What only the library calls.
-local internal = {
-  ["fractal.log.attach"] = true, ["fractal.log.block"] = true, ["fractal.log.caller"] = true,
-  ["fractal.notify.deliver"] = true, ["fractal.worker.deliver"] = true,
-}
+local submodules, internal = annotations.submodules, annotations.internal
 -- Operations that the library turns into calls of another one's handler, or handles itself.
 local without_handler = { "batch_forget", "rename2", "setlkw", "copy_file_range_64", "interrupt", "notify_reply" }
 
