@@ -4,6 +4,7 @@ All servers stay mounted for the whole run. For each row the client visits them 
 round and each round in another order, so that a machine that speeds up or slows down does so for all.
 """
 
+import collections
 import json
 import os
 import statistics
@@ -22,15 +23,23 @@ CPUS = sorted(os.sched_getaffinity(0))
 ONE_CPU = ["-p", str(CPUS[-1])]
 TWO_CPUS = ["-t", "2", "-p", f"{CPUS[0]},{CPUS[-1]}"]
 
-# name: title, the client's words, requests for each call, the floor it is compared with
+# words: the client's; requests: for each call; floor: the server it is compared with; only: the servers of this
+# row, where those are not all.
+Row = collections.namedtuple("Row", "title words requests floor only", defaults=((),))
 ROWS = {
-    "fstat": ("fstat, client pinned to one CPU", [*ONE_CPU, "fstat"], 1, "floor"),
-    "fstat2": ("fstat, two clients, each pinned to its own CPU", [*TWO_CPUS, "fstat"], 1, "floor"),
-    "roam": ("fstat, one client that the scheduler moves", ["fstat"], 1, "floor"),
-    "lookup": ("LOOKUP and GETATTR, pinned", [*ONE_CPU, "fstatat"], 2, "floor"),
-    "pread4k": ("4 KiB pread, pinned", [*ONE_CPU, "-b", "4096", "pread"], 1, "floor"),
-    "pwrite4k": ("4 KiB pwrite, pinned", [*ONE_CPU, "-b", "4096", "pwrite"], 1, "floor"),
-    "pread1m": ("1 MiB pread, pinned (floor that copies)", [*ONE_CPU, "-b", "1048576", "pread"], 1, "floor -c"),
+    "fstat": Row("fstat, client pinned to one CPU", [*ONE_CPU, "fstat"], 1, "floor"),
+    "fstat2": Row("fstat, two clients, each pinned to its own CPU", [*TWO_CPUS, "fstat"], 1, "floor"),
+    "roam": Row("fstat, one client that the scheduler moves", ["fstat"], 1, "floor"),
+    "lookup": Row("LOOKUP and GETATTR, pinned", [*ONE_CPU, "fstatat"], 2, "floor"),
+    "pread4k": Row("4 KiB pread, pinned", [*ONE_CPU, "-b", "4096", "pread"], 1, "floor"),
+    "pwrite4k": Row("4 KiB pwrite, pinned", [*ONE_CPU, "-b", "4096", "pwrite"], 1, "floor"),
+    "pread1m": Row("1 MiB pread, pinned (floor that copies)", [*ONE_CPU, "-b", "1048576", "pread"], 1, "floor -c"),
+    "file4k": Row("4 KiB pread of a cached file: fractal.io beside a C server that blocks",
+                  [*ONE_CPU, "-b", "4096", "pread"], 1, "file", ("file", "lua-file")),
+    "file1m": Row("1 MiB pread of a cached file: fractal.io beside a C server that blocks",
+                  [*ONE_CPU, "-b", "1048576", "pread"], 1, "file", ("file", "lua-file")),
+    "path": Row("fstat at depth 4: the path API beside the low-level one",
+                [*ONE_CPU, "fstat"], 1, "lua", ("lua", "lua-path")),
 }
 BURST = ["-t", "8", "-b", "1048576", "pwrite"]
 
@@ -44,6 +53,12 @@ def idle_seconds():
     with open("/proc/stat", encoding="utf-8") as stat:
         fields = stat.readline().split()
     return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+
+
+def takes_part(server, floor, only):
+    """Whether a server is in a row. Floors and servers that some rows are made for are in those alone."""
+    special = server.startswith("floor") or any(server in row.only for row in ROWS.values() if server != "lua")
+    return server in only if only else not special or server == floor
 
 
 class Bench:
@@ -70,8 +85,8 @@ class Bench:
         return results
 
     def row(self, servers, name):
-        title, words, requests, floor = ROWS[name]
-        cast = [server for server in servers if not server.name.startswith("floor") or server.name == floor]
+        title, words, requests, floor, only = ROWS[name]
+        cast = [server for server in servers if takes_part(server.name, floor, only)]
         samples = {server.name: [] for server in cast}
         self.retakes = RETAKES
         for server in cast:

@@ -3,18 +3,24 @@
  * libfractal, without Lua. Between its figures and those of null.lua lies the
  * price of Lua, between it and the floor the price of the library.
  *
- *	bench_null_embed [-d] MOUNTPOINT	(-d: over classic /dev/fuse)
+ *	bench_null_embed [-d] [-f SOURCE] MOUNTPOINT
+ *
+ * -d: over classic /dev/fuse. -f: the file has the size of SOURCE and its reads
+ * are answered by a pread(2) of it, which the worker waits for.
  *
  * Prints "mounted MOUNTPOINT" when it answers; ends at SIGINT, SIGTERM or an
  * unmount from outside.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fractal.h"
 
@@ -22,7 +28,8 @@ enum {
 	FILE_ID = 2
 };
 
-static const uint64_t file_size = 1ULL << 30;
+static uint64_t file_size = 1ULL << 30;
+static int source_fd = -1;
 static const char file_name[] = "file";
 static uint8_t constant[1 << 20];
 static struct fractal_session *session;
@@ -71,13 +78,22 @@ static int null_read(struct fractal_request *req, void *user)
 	return (int)size;
 }
 
+static int file_read(struct fractal_request *req, void *user)
+{
+	const ssize_t n =
+		pread(source_fd, req->reply_data, req->reply_cap, (off_t)req->arg->read.offset);
+
+	(void)user;
+	return n < 0 ? -errno : (int)n;
+}
+
 static int null_write(struct fractal_request *req, void *user)
 {
 	(void)user;
 	return (int)req->data_len;
 }
 
-static const struct fractal_handlers handlers = {
+static struct fractal_handlers handlers = {
 	.lookup = null_lookup,
 	.getattr = null_getattr,
 	.open = null_open,
@@ -109,6 +125,31 @@ static void print_ready(struct fractal_session *mounted, void *user)
 	fflush(stdout);
 }
 
+static bool serve_file(const char *path)
+{
+	struct stat st;
+
+	source_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (source_fd < 0 || fstat(source_fd, &st))
+		return false;
+	file_size = (uint64_t)st.st_size;
+	handlers.read = file_read;
+	return true;
+}
+
+static bool parse(int argc, char **argv, struct fractal_config *config)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "df:")) != -1) {
+		if (option == 'd')
+			config->transport = FRACTAL_TRANSPORT_DEV;
+		else if (option != 'f' || !serve_file(optarg))
+			return false;
+	}
+	return optind == argc - 1;
+}
+
 int main(int argc, char **argv)
 {
 	struct fractal_config config = {
@@ -123,10 +164,8 @@ int main(int argc, char **argv)
 	sigset_t signals;
 	int error;
 
-	if (argc == 3 && strcmp(argv[1], "-d") == 0) {
-		config.transport = FRACTAL_TRANSPORT_DEV;
-	} else if (argc != 2) {
-		fputs("usage: bench_null_embed [-d] MOUNTPOINT\n", stderr);
+	if (!parse(argc, argv, &config)) {
+		fputs("usage: bench_null_embed [-d] [-f SOURCE] MOUNTPOINT\n", stderr);
 		return 2;
 	}
 	memset(constant, 0x5a, sizeof(constant));

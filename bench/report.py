@@ -17,6 +17,8 @@ OF_FLOOR_ROWS = ("fstat", "pread4k", "pwrite4k", "pread1m")
 LUA_US = 0.3
 LUA_US_ROWS = ("fstat", "lookup", "pread4k", "pwrite4k")
 OF_LIBFUSE = 1.4
+OF_BLOCKING = 0.9 # fractal.io beside a C server that blocks
+PATH_US = 0.6 # the path API above the low-level one
 IDLE_KIB = 16 * 1024  # and KIB_PER_QUEUE for each CPU
 KIB_PER_QUEUE = 1024
 
@@ -53,6 +55,13 @@ def goals(results):
         if name in cells:
             cost = cells[name][SUBJECT]["server_us_over_floor"]
             yield cost <= LUA_US, f"{name}: {cost:+.2f} us of CPU above the floor (at most {LUA_US})"
+    for name in ("file4k", "file1m"):
+        if name in results["rows"]:
+            ratio = results["rows"][name]["servers"]["lua-file"]["ratio"]
+            yield ratio >= OF_BLOCKING, f"{name}: {ratio:.3f} of a C server that blocks (at least {OF_BLOCKING})"
+    if "lua-path" in cells.get("path", {}):
+        cost = cells["path"]["lua-path"]["server_us_over_floor"]
+        yield cost <= PATH_US, f"path: {cost:+.2f} us of CPU above the low-level script (at most {PATH_US})"
     for name, row in cells.items():
         for peer, cell in row.items():
             if results["servers"][peer]["peer"]:

@@ -61,6 +61,14 @@ OURS = {
 }
 
 
+# For rows of their own: the command, and the path of the file below the mountpoint.
+SPECIAL = {
+    "file": ("{build}/bench_null_embed -f {source} {{mnt}}", "file"),
+    "lua-file": ("{lua} -o transport=uring,state=per-worker,source={source} {here}/file.lua {{mnt}}", "file"),
+    "lua-path": ("{lua} -o transport=uring,state=per-worker {here}/path.lua {{mnt}}", "a/b/c/file"),
+}
+
+
 class CannotBuild(Exception):
     """A peer that is left out, and why."""
 
@@ -76,8 +84,9 @@ class Server:
     with "mounted " once it answers; the others are asked until they do.
     """
 
-    def __init__(self, name, command, *, says_ready, is_peer=False):
+    def __init__(self, name, command, *, says_ready, is_peer=False, path="file"):
         self.name = name
+        self.path = path
         self.command = command
         self.says_ready = says_ready
         self.is_peer = is_peer
@@ -86,7 +95,7 @@ class Server:
 
     @property
     def file(self):
-        return os.path.join(self.mountpoint, "file")
+        return os.path.join(self.mountpoint, self.path)
 
     def start(self, log_dir):
         """Mounts in a fresh directory and waits until the file can be seen; raises ServerFailed."""
@@ -192,6 +201,13 @@ def ours(name, build, fractal_lua, script):
     words = OURS[name].split()
     return Server(name, [word.format(build=build, lua=fractal_lua, script=script) for word in words],
                   says_ready=True)
+
+
+def special(name, build, fractal_lua, here, source):
+    """A server of SPECIAL; @source: the file that it serves."""
+    command, path = SPECIAL[name]
+    words = [word.format(build=build, lua=fractal_lua, here=here, source=source) for word in command.split()]
+    return Server(name, words, says_ready=True, path=path)
 
 
 def peer(name, sources, build):
