@@ -252,17 +252,22 @@ static void report_failure(struct lane *lane, lua_State *co)
 		fractal_reply(req, -EIO);
 }
 
-/* Goes on with everything that is done. -ENOMEM, or how many there were. */
-static int resume_done(struct lane *lane)
+/*
+ * Goes on with everything that is done. 0 or -ENOMEM; @drained: the last one was a drain that came to rest, so no request is
+ * left.
+ */
+static int resume_done(struct lane *lane, bool *drained)
 {
 	struct state *state = lane->state;
 	struct fractal_io *io;
-	int n = 0, rc = 0;
+	int rc = 0;
 
-	for (; !rc && (io = fractal_io_take(lane->worker)); n++) {
+	*drained = false;
+	while (!rc && (io = fractal_io_take(lane->worker))) {
 		lua_State *co = take_waiting(state, io);
 		enum outcome outcome = co ? resume(state, co, 0) : ENDED;
 
+		*drained = outcome == RESTS;
 		if (outcome == FAILED)
 			report_failure(lane, co);
 		if (outcome == RESTS)
@@ -270,7 +275,7 @@ static int resume_done(struct lane *lane)
 		else
 			lua_pop(state->L, 1);
 	}
-	return rc ? rc : n;
+	return rc;
 }
 
 /* Gives waiting requests to a drain. 1 when it left the pool (its handler waits, or failed), 0 when no request is left. */
@@ -296,18 +301,19 @@ static int run_drain(struct lane *lane)
 
 int lane_run(struct lane *lane)
 {
-	int resumed, waits = 0;
+	bool drained;
+	int rc;
 
 	state_enter(lane->state);
 	do {
-		resumed = resume_done(lane);
-		if (resumed >= 0)
-			waits = run_drain(lane);
-	} while (resumed >= 0 && waits >= 0 && resumed + waits > 0);
+		rc = resume_done(lane, &drained);
+		if (!rc && !drained)
+			rc = run_drain(lane);
+	} while (rc > 0);
 	if (lane->rounds++ % MEMORY_ROUNDS == 0)
 		note_memory(lane->state);
 	state_leave(lane->state);
-	return resumed < 0 ? resumed : waits;
+	return rc;
 }
 
 void lane_close(struct lane *lane)
@@ -323,6 +329,7 @@ int state_call_waiting(struct state *state, const char *name, int nargs,
 	struct lane lane = { .state = state, .worker = worker };
 	lua_State *L = state->L, *co = new_task(state, name);
 	enum outcome outcome;
+	bool drained;
 	int rc = 0;
 
 	lua_insert(L, -1 - nargs);
@@ -330,7 +337,7 @@ int state_call_waiting(struct state *state, const char *name, int nargs,
 	outcome = resume(state, co, nargs);
 	while (!rc && lua_status(co) == LUA_YIELD) {
 		rc = fractal_worker_poll(worker);
-		if (!rc && resume_done(&lane) < 0)
+		if (!rc && resume_done(&lane, &drained))
 			rc = -EINVAL;
 	}
 	lane_close(&lane);

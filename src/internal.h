@@ -201,6 +201,7 @@ bool ring_is_completion(uint64_t user_data);
 void ring_watch_wake(struct fractal_worker *w);
 int ring_signal_completions(struct fractal_worker *w);
 bool ring_flush(struct fractal_worker *w);
+void ring_reap(struct fractal_worker *w);
 struct entry *ring_next(struct fractal_worker *w, int *res);
 bool ring_mark_arrived(struct fractal_worker *w);
 

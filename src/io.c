@@ -7,10 +7,13 @@
  * it back with its result → fractal_io_free. An operation's buffers stay the kernel's until it is taken, also
  * after a cancel. FUSE_INTERRUPT cancels what the interrupted request waits for; the end of the mount cancels all.
  */
+#define _GNU_SOURCE
 #include "internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
 /* Tasks may wait this often after the mount's end (to clean up); later waits never return. */
 #define LATE_WAITS 1000u
@@ -158,6 +161,20 @@ int fractal_io_start(struct fractal_io *pub, uint8_t opcode, int fd, const void 
 	return start((struct io *)pub, &sqe, timeout);
 }
 
+int fractal_io_read_cached(int fd, void *buffer, uint32_t len, uint64_t offset)
+{
+	struct iovec v = { buffer, len };
+	int flags = fcntl(fd, F_GETFL);
+	ssize_t n;
+
+	/* Direct I/O is sent to the device and waited for, also with RWF_NOWAIT. */
+	if (flags < 0 || flags & O_DIRECT)
+		return -EAGAIN;
+	n = preadv2(fd, &v, 1, (off_t)offset, RWF_NOWAIT);
+	/* Less may be the end of the file, or of what is cached. */
+	return n == (ssize_t)len ? (int)n : -EAGAIN;
+}
+
 int fractal_io_splice(struct fractal_io *pub, int from, int64_t from_off, int to, int64_t to_off,
 		      uint32_t len, uint32_t flags, double timeout)
 {
@@ -268,6 +285,8 @@ struct fractal_io *fractal_io_take(struct fractal_worker *w)
 
 	if (atomic_load_explicit(&w->io_inbox, memory_order_relaxed))
 		take_posted(w);
+	if (!w->done_ios && w->ring_ios > 0)
+		ring_reap(w);
 	io = w->done_ios;
 	worker_moves(w);
 	atomic_store_explicit(&w->in_task, io && !io->pub.req, memory_order_relaxed);

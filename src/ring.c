@@ -108,30 +108,53 @@ bool ring_flush(struct fractal_worker *w)
 	return io_uring_cq_ready(&w->ring) != 0;
 }
 
-/* Takes the next completion: completions of operations run their function; an entry's is returned with its result. */
+static struct io_uring_cqe *first_completion(struct fractal_worker *w)
+{
+	struct io_uring_cqe *cqe;
+	unsigned head;
+
+	io_uring_for_each_cqe(&w->ring, head, cqe) {
+		return cqe;
+	}
+	return NULL;
+}
+
+/* Takes an operation's completion off the queue and runs its function. */
+static void run_completion(struct fractal_worker *w, const struct io_uring_cqe *cqe)
+{
+	struct completion *c =
+		(struct completion *)(uintptr_t)(cqe->user_data & ~(uint64_t)TAG_COMPLETION);
+	int res = cqe->res;
+	unsigned flags = cqe->flags;
+
+	io_uring_cq_advance(&w->ring, 1);
+	if (c)
+		c->fn(w, c, res, flags);
+}
+
+/* Takes the completions of operations that lie before the next entry's. */
+void ring_reap(struct fractal_worker *w)
+{
+	const struct io_uring_cqe *cqe;
+
+	while ((cqe = first_completion(w)) && ring_is_completion(cqe->user_data))
+		run_completion(w, cqe);
+}
+
+/* Takes the next completion of an entry, which is returned with its result, and those of operations before it. */
 struct entry *ring_next(struct fractal_worker *w, int *res)
 {
-	for (;;) {
-		struct io_uring_cqe *cqe = NULL;
-		struct completion *c;
-		uint64_t data;
-		unsigned head, flags;
+	const struct io_uring_cqe *cqe;
+	struct entry *e;
 
-		io_uring_for_each_cqe(&w->ring, head, cqe) {
-			break;
-		}
-		if (!cqe || !io_uring_cq_ready(&w->ring))
-			return NULL;
-		data = cqe->user_data;
-		*res = cqe->res;
-		flags = cqe->flags;
-		io_uring_cq_advance(&w->ring, 1);
-		if (!(data & TAG_COMPLETION))
-			return (struct entry *)(uintptr_t)data;
-		c = (struct completion *)(uintptr_t)(data & ~(uint64_t)TAG_COMPLETION);
-		if (c)
-			c->fn(w, c, *res, flags);
-	}
+	ring_reap(w);
+	cqe = first_completion(w);
+	if (!cqe)
+		return NULL;
+	e = (struct entry *)(uintptr_t)cqe->user_data;
+	*res = cqe->res;
+	io_uring_cq_advance(&w->ring, 1);
+	return e;
 }
 
 /*
