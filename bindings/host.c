@@ -7,6 +7,7 @@
  */
 #include "host.h"
 #include "figures.h"
+#include "profile.h"
 #include "shared.h"
 #include "state.h"
 #include <errno.h>
@@ -209,6 +210,8 @@ int host_load(struct host **out, const char *script, struct log_sink sink)
 
 void host_end(struct host *host)
 {
+	if (host->first.profiled)
+		profile_stop(host->first.L);
 	if (host->initialised)
 		state_call(&host->first, "destroy", 0, 0);
 	host->initialised = false;
@@ -254,6 +257,19 @@ void host_figures(const struct host *host, struct host_figures *out)
 	for (int i = 0; i < host->nslots; i++)
 		out->memory +=
 			atomic_load_explicit(&host->slots[i].own.memory, memory_order_relaxed);
+}
+
+int host_profile(struct host *host)
+{
+	int rc = profile_start(host->first.L);
+
+	host->first.profiled = !rc;
+	return rc;
+}
+
+void host_write_profile(FILE *out)
+{
+	profile_write(out);
 }
 
 /* ---- hooks ---- */
@@ -321,6 +337,8 @@ static int hook_worker_start(struct fractal_worker *worker, void *user)
 	rc = lane_open(&slot->lane, state, worker);
 	state_leave(state);
 	slot->open = !rc;
+	if (!rc && state->profiled)
+		rc = profile_worker_start();
 	fractal_worker_set_user(worker, &slot->lane);
 	return rc;
 }
@@ -330,6 +348,7 @@ static void hook_worker_stop(struct fractal_worker *worker, void *user)
 	struct host *host = user;
 	struct lane_slot *slot = &host->slots[fractal_worker_id(worker)];
 
+	profile_worker_stop();
 	if (slot->open) {
 		state_enter(slot->lane.state);
 		lane_close(&slot->lane);

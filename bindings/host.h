@@ -63,6 +63,15 @@ void host_figures(const struct host *host, struct host_figures *out);
 /* Lists handlers and names what is misspelt or missing. 0, or 1 when something is wrong. */
 int host_check(struct host *host, FILE *out);
 
+/*
+ * Profiles the first Lua state from now on, before the session runs: all of them where there is one. 0 or -errno, see
+ * profile.h.
+ */
+int host_profile(struct host *host);
+
+/* Writes the samples so far as folded stacks. Any thread. */
+void host_write_profile(FILE *out);
+
 /* Runs the script's destroy, if its init succeeded: after the session has run and before it is freed. */
 void host_end(struct host *host);
 

@@ -3,6 +3,7 @@
 #include "state.h"
 #include "figures.h"
 #include "package.h"
+#include "profile.h"
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -113,10 +114,14 @@ void state_enter(struct state *state)
 {
 	if (state->shared)
 		pthread_mutex_lock(&state->lock);
+	if (state->profiled)
+		profile_inside(true);
 }
 
 void state_leave(struct state *state)
 {
+	if (state->profiled)
+		profile_inside(false);
 	if (state->shared)
 		pthread_mutex_unlock(&state->lock);
 }

@@ -18,6 +18,8 @@ enum {
 	OPT_JSON,
 	OPT_LOG,
 	OPT_METRICS,
+	OPT_PROFILE,
+	OPT_PROFILE_FILE,
 	OPT_STATS,
 	OPT_TRACE,
 	OPT_TRACE_FILE,
@@ -34,6 +36,8 @@ static const struct option long_options[] = {
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "metrics", required_argument, NULL, OPT_METRICS },
+	{ "profile", optional_argument, NULL, OPT_PROFILE },
+	{ "profile-file", required_argument, NULL, OPT_PROFILE_FILE },
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "trace", optional_argument, NULL, OPT_TRACE },
 	{ "trace-file", required_argument, NULL, OPT_TRACE_FILE },
@@ -60,6 +64,8 @@ static const char usage[] =
 	"      --log FILE     append messages to a file (default in the background: syslog)\n"
 	"      --metrics WHERE serve Prometheus metrics at HOST:PORT, a port of 127.0.0.1, or unix:PATH\n"
 	"      --stats[=SECONDS] at the end (and that often), list operations and their latencies\n"
+	"      --profile[=SECONDS] at the end (and that often), draw where the script spends its time\n"
+	"      --profile-file PREFIX  to PREFIX.svg and PREFIX.folded (default: the script's name)\n"
 	"      --check        load a script, list its handlers, name what is misspelt or missing\n"
 	"      --doctor       what this machine offers, and what to do about what it lacks\n"
 	"      --json         with --doctor: for programs to read\n"
@@ -127,16 +133,16 @@ static int take_trace_format(struct cli *cli, const char *format)
 	return CLI_OK;
 }
 
-/* Reads the seconds between two tables; NULL means only one, at the end. */
-static int take_stats(struct cli *cli, const char *seconds)
+/* Reads how often something is to be told; NULL means only once, at the end. Sets @on and @every. */
+static int take_seconds(const char *option, const char *seconds, bool *on, unsigned *every)
 {
 	char *end = NULL;
-	unsigned long every = seconds ? strtoul(seconds, &end, 10) : 0;
+	unsigned long number = seconds ? strtoul(seconds, &end, 10) : 0;
 
-	if (seconds && (*seconds < '1' || *seconds > '9' || *end || every > MAX_SECONDS))
-		return refuse("--stats=%s: give whole seconds, 1 to %d", seconds, MAX_SECONDS);
-	cli->stats = true;
-	cli->stats_every = (unsigned)every;
+	if (seconds && (*seconds < '1' || *seconds > '9' || *end || number > MAX_SECONDS))
+		return refuse("%s=%s: give whole seconds, 1 to %d", option, seconds, MAX_SECONDS);
+	*on = true;
+	*every = (unsigned)number;
 	return CLI_OK;
 }
 
@@ -190,7 +196,13 @@ static int take_letter(struct cli *cli, int letter, char *argv[])
 	case OPT_METRICS:
 		return take_metrics(cli, optarg);
 	case OPT_STATS:
-		return take_stats(cli, optarg);
+		return take_seconds("--stats", optarg, &cli->stats, &cli->stats_every);
+	case OPT_PROFILE:
+		return take_seconds("--profile", optarg, &cli->profile, &cli->profile_every);
+	case OPT_PROFILE_FILE:
+		cli->profile = true;
+		cli->profile_prefix = optarg;
+		return CLI_OK;
 	case ':':
 		return refuse("%s needs a value", argv[optind - 1]);
 	default:

@@ -37,6 +37,9 @@ struct cli {
 	bool json;
 	bool stats;
 	unsigned stats_every; /* seconds between two tables; 0: only at the end */
+	bool profile;
+	unsigned profile_every;	    /* seconds; 0: only at the end */
+	const char *profile_prefix; /* of the files' names; NULL: the filesystem's name */
 	struct listener metrics;
 	bool has_metrics;
 	struct option_list options; /* what stood behind -o, -s */

@@ -10,6 +10,7 @@
 #include "doctor.h"
 #include "guardian.h"
 #include "observer.h"
+#include "profiler.h"
 #include "report.h"
 #include "scheduling.h"
 #include "tool.h"
@@ -110,6 +111,9 @@ static void on_ready(struct fractal_session *session, void *user)
 						 .seconds = serving.cli->stats_every });
 	if (err)
 		report(FRACTAL_LOG_WARN, "starting the thread of statistics: %s", strerror(-err));
+	err = profiler_start(serving.cli->profile_every);
+	if (err)
+		report(FRACTAL_LOG_WARN, "starting the thread of profiles: %s", strerror(-err));
 	/* After the background's session is made: that may be a group of its own. */
 	scheduling_apply(serving.sched);
 	daemon_notify("READY=1");
@@ -133,6 +137,7 @@ static int serve(const struct options *options, struct guardian *guardian)
 	if (!err) {
 		err = fractal_session_run(session);
 		observer_stop(serving.cli->stats);
+		profiler_stop();
 	}
 	/* A handler that does not return keeps its thread: only the end of the process helps. */
 	if (err == -ETIMEDOUT) {
@@ -164,6 +169,8 @@ static int serve_host(struct options *options, struct guardian *guardian)
 		guardian_dismiss(guardian);
 	if (!err)
 		err = host_prepare(serving.host, config);
+	if (!err && serving.cli->profile)
+		err = profiler_open(serving.host, serving.cli->profile_prefix);
 	return err ? err : serve(options, guardian);
 }
 
