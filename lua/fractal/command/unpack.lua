@@ -18,8 +18,12 @@ end
 
 --- Writes every embedded module below a directory; returns how many there are.
 local function write(directory)
-  local count = 0
+  local modules, count = {}, 0
   for module in pairs(package.preload) do
+    modules[#modules + 1] = module
+  end
+  table.sort(modules)
+  for _, module in ipairs(modules) do
     local source = tool.source(module)
     if source then
       local name = module == "fractal" and "fractal/init" or module:gsub("%.", "/")
