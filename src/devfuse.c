@@ -37,11 +37,17 @@ int dev_open_clone(struct fractal_worker *w)
 	return w->dev_fd < 0 ? -errno : 0;
 }
 
+/* A FREE entry to read into, HELD from now on. Where all workers are stuck the session's thread takes some, too. */
 struct entry *dev_take_entry(struct fractal_worker *w)
 {
-	for (uint32_t i = w->ring_entries; i < w->ring_entries + w->dev_entries; i++)
-		if (atomic_load_explicit(&w->entries[i].state, memory_order_acquire) == ENTRY_FREE)
+	for (uint32_t i = w->ring_entries; i < w->ring_entries + w->dev_entries; i++) {
+		_Atomic int *state = &w->entries[i].state;
+		int expected = ENTRY_FREE;
+
+		if (atomic_load_explicit(state, memory_order_relaxed) == ENTRY_FREE &&
+		    atomic_compare_exchange_strong(state, &expected, ENTRY_HELD))
 			return &w->entries[i];
+	}
 	return NULL;
 }
 
@@ -65,11 +71,8 @@ static uint32_t in_struct_size(const struct fractal_session *s, uint32_t opcode,
 	return size < rest ? size : rest;
 }
 
-/*
- * Reads one request into a FREE entry and decodes it. Returns its length with the entry HELD; 0 when it was dealt with
- * here (an interrupt, a malformed request); -EAGAIN when none waits; -ENODEV or -ECONNABORTED at the end.
- */
-ssize_t dev_read(struct fractal_worker *w, int fd, struct entry *e)
+/* dev_read() without the entry's state. */
+static ssize_t read_request(struct fractal_worker *w, int fd, struct entry *e)
 {
 	uint8_t *raw = e->payload - LEAD;
 	struct fractal_in_header in;
@@ -108,8 +111,25 @@ ssize_t dev_read(struct fractal_worker *w, int fd, struct entry *e)
 			answer_at_once(fd, in.unique, rc == -EPROTO ? -EIO : rc);
 		return 0;
 	}
+	if (own_refuse(w->s, e)) {
+		answer_at_once(fd, in.unique, -EDEADLK);
+		return 0;
+	}
 	e->dev_fd = fd;
-	atomic_store_explicit(&e->state, ENTRY_HELD, memory_order_release);
+	return n;
+}
+
+/*
+ * Reads one request into an entry that was taken, and decodes it. Returns its length; 0 when it was dealt with here (an
+ * interrupt, a malformed request); -EAGAIN when none waits; -ENODEV or -ECONNABORTED at the end. The entry is FREE again
+ * where there is no request in it.
+ */
+ssize_t dev_read(struct fractal_worker *w, int fd, struct entry *e)
+{
+	ssize_t n = read_request(w, fd, e);
+
+	if (n <= 0)
+		atomic_store_explicit(&e->state, ENTRY_FREE, memory_order_release);
 	return n;
 }
 
@@ -149,9 +169,9 @@ static struct entry *dev_next(struct fractal_worker *w)
 /* Reads one thing ahead while a handler runs: an interrupt is marked, a request waits on the ready list. */
 void dev_look_ahead(struct fractal_worker *w)
 {
-	struct entry *e = dev_take_entry(w);
+	struct entry *e = w->finished ? NULL : dev_take_entry(w);
 
-	if (e && !w->finished && dev_read(w, w->dev_fd, e) > 0)
+	if (e && dev_read(w, w->dev_fd, e) > 0)
 		worker_append_ready(w, e);
 }
 

@@ -541,6 +541,8 @@ FRACTAL_API const struct fractal_conn *fractal_session_conn(const struct fractal
 FRACTAL_API enum fractal_transport fractal_session_transport(const struct fractal_session *session);
 /** The mount's device number, major << 20 | minor, as in mountinfo; 0: not known. */
 FRACTAL_API uint32_t fractal_session_device(const struct fractal_session *session);
+/** The directory that is mounted on, absolute and without symbolic links; NULL: none. */
+FRACTAL_API const char *fractal_session_mountpoint(const struct fractal_session *session);
 /** One sentence on why this transport runs. */
 FRACTAL_API const char *fractal_session_transport_reason(const struct fractal_session *session);
 /** True the first time it is asked about this opcode: for what is to be said once in a session. Any thread. */

@@ -9,6 +9,7 @@
 #define FRACTAL_INTERNAL_H
 #include "fractal.h"
 #include "mount.h"
+#include <limits.h>
 #include <liburing.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -160,6 +161,7 @@ struct fractal_worker {
 	uint64_t watched_ns;
 	bool warned;
 	void *user;
+	_Atomic pid_t tid; /* 0: not started */
 	int start_error;
 	bool thread_started;
 	_Atomic bool ended;
@@ -256,6 +258,15 @@ static inline void worker_moves(struct fractal_worker *w)
 /* watchdog.c */
 void watchdog_look(struct fractal_session *s);
 
+/* Has no worker gone on for a while? After watchdog_look(). */
+bool watchdog_all_held(const struct fractal_session *s);
+
+/* own.c */
+/* Is the request from a worker's own thread, which waits for it? Says so in the log; the answer is EDEADLK. */
+bool own_refuse(struct fractal_session *s, const struct entry *e);
+/* Is the worker's thread in a system call about a file of its own mount? Then @path is that file. */
+bool own_waits(const struct fractal_worker *w, char path[PATH_MAX]);
+
 /* interrupt.c */
 void interrupt_deliver(struct fractal_session *s, uint64_t id);
 void interrupt_check_early(struct fractal_session *s, struct entry *e);
@@ -307,6 +318,7 @@ struct fractal_session {
 	_Atomic bool quit;	      /* workers: leave, whatever is open */
 	_Atomic bool measuring;	      /* latencies */
 	_Atomic uint64_t asked_about; /* bits of opcodes, see fractal_session_first() */
+	_Atomic uint64_t own_told;    /* bits of opcodes whose handlers asked their own mount */
 	_Atomic enum fractal_transport transport;
 	char reason[160];
 

@@ -540,6 +540,11 @@ uint32_t fractal_session_device(const struct fractal_session *s)
 	return s->mnt.dev;
 }
 
+const char *fractal_session_mountpoint(const struct fractal_session *s)
+{
+	return s->mnt.mountpoint;
+}
+
 const char *fractal_session_transport_reason(const struct fractal_session *s)
 {
 	return s->reason;

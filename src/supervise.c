@@ -231,6 +231,10 @@ static int supervise(struct supervisor *v)
 	while (!all_ended(s)) {
 		wait_for_news(v, v->stops || s->cfg.trace ? TICK_MS : WATCH_MS);
 		watchdog_look(s);
+		/* The handler that all wait for may wait for a request that only this thread is left to read. */
+		if (atomic_load(&s->transport) == FRACTAL_TRANSPORT_DEV && !v->device_gone &&
+		    watchdog_all_held(s))
+			read_side(v);
 		if (s->cfg.trace)
 			trace_look(s);
 		if (!v->stops)

@@ -4,16 +4,32 @@
  *
  * The session's thread looks at each worker now and then. A worker counts what it goes on with, and tells whether it runs
  * the serve hook; one whose count stands still while it does so is held. A handler that waits has left its worker.
+ *
+ * A handler that waits for its own mount over the ring never returns: see own.c.
  */
 #include "internal.h"
 
-#define HELD_NS 1000000000ull
+#define HELD_NS	    1000000000ull
+#define ALL_HELD_NS 400000000ull
+
+static void cut_own(struct fractal_worker *w, const char *path)
+{
+	session_log(
+		w->s, FRACTAL_LOG_ERROR,
+		"worker %d: a handler waits for %s in its own mount, which nobody can answer: the connection is cut; "
+		"use fractal.io, or what the script itself knows of its files",
+		w->id, path);
+	mount_abort(&w->s->mnt);
+}
 
 static void warn(struct fractal_worker *w)
 {
 	struct entry *e = atomic_load_explicit(&w->current, memory_order_acquire);
+	char path[PATH_MAX];
 
-	if (e && atomic_load_explicit(&e->state, memory_order_acquire) == ENTRY_HELD)
+	if (w->tr->id == FRACTAL_TRANSPORT_URING && own_waits(w, path))
+		cut_own(w, path);
+	else if (e && atomic_load_explicit(&e->state, memory_order_acquire) == ENTRY_HELD)
 		session_log(
 			w->s, FRACTAL_LOG_WARN,
 			"worker %d: handler %s of inode %llu%s%s has held its worker for more than a second; other requests wait",
@@ -44,4 +60,19 @@ void watchdog_look(struct fractal_session *s)
 			warn(w);
 		}
 	}
+}
+
+bool watchdog_all_held(const struct fractal_session *s)
+{
+	uint64_t now = now_ns();
+
+	for (uint32_t i = 0; i < s->nworkers; i++) {
+		const struct fractal_worker *w = &s->workers[i];
+
+		if (!atomic_load_explicit(&w->serving, memory_order_relaxed) ||
+		    atomic_load_explicit(&w->moves, memory_order_relaxed) != w->watched_moves ||
+		    now - w->watched_ns < ALL_HELD_NS)
+			return false;
+	}
+	return true;
 }

@@ -301,6 +301,7 @@ void *worker_main(void *arg)
 	int rc;
 
 	worker_self = w;
+	atomic_store(&w->tid, gettid());
 	pin(w);
 	w->start_error = ring_setup(w);
 	phase = session_arrive(s, PHASE_SETUP, 0);

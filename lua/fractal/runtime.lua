@@ -6,12 +6,15 @@ local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
 local fold = require "fractal.fold"
 local log = require "fractal.log"
+local own = require "fractal.own"
 local report = require "fractal.report"
 local session = require "fractal.session"
 local task = require "fractal.task"
 local traceback = require "fractal.traceback"
 
 local runtime = { waiting = task.waiting }
+
+own.guard()
 
 local fs -- the script's filesystem table
 
@@ -33,14 +36,21 @@ end
 local function search_beside(path)
   local dir = path:match("^(.*)/[^/]*$") or "."
   package.path = ("%s/?.lua;%s/?/init.lua;%s"):format(dir, dir, package.path)
-  -- The standard loader of Lua modules, but for the text that is kept.
+  -- The standard loader of Lua modules, but for the text that is kept, and the guard around io.open.
   package.loaders[2] = function(name)
-    local found, tried = package.searchpath(name, package.path)
-    if not found then
-      return tried
+    local tried, inner = {}, name:gsub("%.", "/")
+    for template in package.path:gmatch("[^;]+") do
+      local candidate = template:gsub("%?", (inner:gsub("%%", "%%%%")))
+      local file, why = io.open(candidate, "rb")
+      if file then
+        file:close()
+        local chunk
+        chunk, why = compile(candidate)
+        return chunk or error(("error loading module '%s' from file '%s':\n\t%s"):format(name, candidate, why), 0)
+      end
+      tried[#tried + 1] = "\n\tno file " .. why
     end
-    local chunk, why = compile(found)
-    return chunk or error(("error loading module '%s' from file '%s':\n\t%s"):format(name, found, why), 0)
+    return table.concat(tried)
   end
 end
 
