@@ -33,7 +33,8 @@ local function is_program(path)
   return sys.access(path, "x") and sys.stat(path).type == "file"
 end
 
-local function find_program(name)
+--- The path of a program in PATH, or nil.
+function testing.find_program(name)
   for dir in (os.getenv("PATH") or "/usr/bin:/bin"):gmatch("[^:]+") do
     if is_program(dir .. "/" .. name) then
       return dir .. "/" .. name
@@ -51,7 +52,7 @@ function testing.find_command()
     end
     return nil, ("%s, which FRACTAL_LUA or testing.command names, is no program"):format(named)
   end
-  local found = find_program("fractal-lua")
+  local found = testing.find_program("fractal-lua")
   if found then
     return found
   end

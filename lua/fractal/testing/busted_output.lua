@@ -1,5 +1,5 @@
---- Prints one line for each spec with its time, every failure in full, and totals that scripts/test.sh adds up:
--- the last line is "N passed, N failed".
+--- Output of busted: prints one line for each spec with its time, every failure in full, and totals that
+-- scripts/test.sh and `fractal-lua test` add up: the last line is "N passed, N failed".
 --
 -- A spec that runs many cases of its own at once counts them with busted.publish({ "cases" }, passed, failed).
 
@@ -41,7 +41,8 @@ return function()
     if status == "success" then
       say("ok  %s (%.2f s)", handler.getFullName(element), busted.monotime() - started)
     elseif status == "pending" then
-      say("pending  %s", handler.getFullName(element))
+      local message = handler.pendings[#handler.pendings].message
+      say("pending  %s%s", handler.getFullName(element), message and ": " .. text_of(message) or "")
     elseif status == "failure" then
       show(handler.failures[#handler.failures])
     else

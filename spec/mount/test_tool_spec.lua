@@ -1,0 +1,141 @@
+-- `fractal-lua test`: what it tries, what it says, its exit status.
+
+local helper = require "spec.helper"
+local process = require "fractal.testing.process"
+local sys = require "fractal.testing.sys"
+
+local HELLO = [[
+local fractal = require "fractal"
+return fractal.tree { hello = "Hello!\n", ["sub/link"] = { target = "../hello" } }
+]]
+
+local function contains(text, part)
+  assert.truthy(text:find(part, 1, true), text)
+end
+
+describe("fractal-lua test", function()
+  local base, release
+
+  setup(function() release = helper.hold_switch() end)
+  teardown(function() release() end)
+  before_each(function() base = helper.directory() end)
+  after_each(helper.teardown)
+
+  -- Runs the tool on myfs.lua, whose text is given, and perhaps its spec's; returns status, output and messages.
+  local function test(text, arguments, spec, env)
+    helper.write_file(base .. "/myfs.lua", text)
+    if spec then
+      helper.write_file(base .. "/myfs_spec.lua", spec)
+    end
+    local result = helper.run({ "test", "myfs.lua", unpack(arguments or {}) }, 120, { cwd = base, env = env })
+    return result.status, result.out, result.err
+  end
+
+  it("checks, mounts over each transport, runs suite and spec, and adds up", function()
+    local status, out, err = test(HELLO, {}, [[
+      local testing = require "fractal.testing"
+      describe("myfs", function()
+        after_each(testing.teardown)
+        it("says hello", function()
+          local m = testing.mount { script = "myfs.lua" }
+          assert.equal(os.getenv("FRACTAL_TRANSPORT"), m.transport)
+          assert.equal("Hello!\n", m:sh "cat $MNT/sub/link")
+        end)
+      end)
+    ]])
+    assert.same({ 0, "" }, { status, err }, out)
+    contains(out, "check of myfs.lua\n  7 handlers: ")
+    for _, transport in ipairs(helper.transports()) do
+      contains(out, ("\nmount over %s\n  mounted /"):format(transport))
+      contains(out, ("\nmyfs_spec.lua over %s\n  ok  myfs says hello ("):format(transport))
+    end
+    contains(out, "\n  POSIX suite, the part that changes nothing (mkdir gives ")
+    local count = #helper.transports()
+    local each = tonumber(out:match("changes nothing %([^\n]*%): (%d+) passed, 0 failed"))
+    assert.is_true(each >= 19, out)
+    assert.equal(("%d passed, 0 failed"):format(1 + count * (each + 3)), out:match("\n([^\n]+)\n$"))
+  end)
+
+  it("names what fails, with the call, and shows the log of a handler's error", function()
+    local status, out = test([[
+      local fractal = require "fractal"
+      local fs = fractal.tree { hello = "Hello!\n", other = "text" }
+      local readdir, readlink = fs.readdir, fs.readlink
+      function fs.readdir(path) return { "hello", "hello", "gone" } end
+      function fs.statfs() error("no statfs today") end
+      return fs
+    ]], { "--transport=dev" })
+    assert.equal(1, status)
+    contains(out, 'failed  reading/no name is listed twice, is empty or has a slash: ')
+    contains(out, '. lists "hello" twice')
+    contains(out, 'lstat("./gone"): expected success, got ENOENT')
+    contains(out, "the mount's log")
+    contains(out, "no statfs today")
+    assert.is_nil(out:find("mount over uring", 1, true))
+    assert.truthy(out:find("\n%d+ passed, [1-9]%d* failed\n$"), out)
+  end)
+
+  it("runs the whole suite where files can be made, but for what has no handler", function()
+    local status, out = test([[
+      local fs = require "fractal.memoryfs" {}
+      fs.symlink = nil
+      return fs
+    ]], { "--transport", "dev", "--filter", "links/", "-o", "max_write=64K" })
+    assert.equal(0, status, out)
+    assert.truthy(out:find("\n  skipped %d+: there is no handler symlink\n"), out)
+    assert.truthy(out:find("POSIX suite: [1-9]%d* passed, 0 failed, %d+ skipped"), out)
+  end)
+
+  it("fails with the spec", function()
+    local status, out = test(HELLO, { "--no-posix", "--transport=dev", "--spec", "other_spec.lua" })
+    assert.same({ 1, "" }, { status, out })
+    helper.write_file(base .. "/other_spec.lua", [[it("fails", function() assert.equal(1, 2) end)]])
+    status, out = test(HELLO, { "--no-posix", "--transport=dev", "--spec", "other_spec.lua" })
+    assert.equal(1, status)
+    contains(out, "not ok  fails")
+    contains(out, "Expected objects to be equal")
+    assert.is_nil(out:find("POSIX", 1, true))
+    contains(out, "\n3 passed, 1 failed\n")
+  end)
+
+  it("says that busted is missing", function()
+    local programs = helper.directory()
+    for _, name in ipairs { "env", "bash", "umount", "fusermount3" } do
+      local path = process.run({ "sh", "-c", "command -v " .. name }, 10).out:gsub("\n", "")
+      sys.symlink(path, programs .. "/" .. name)
+    end
+    local status, out = test(HELLO, { "--no-posix", "--transport=dev" }, "", { PATH = programs })
+    assert.equal(1, status)
+    contains(out, "failed: there is no busted in PATH to run it: luarocks install busted")
+  end)
+
+  it("says what is wrong with a script that cannot be mounted", function()
+    local status, out = test("return 1")
+    assert.equal(1, status)
+    contains(out, "failed: ")
+    contains(out, "returned a number: end it with `return fs`")
+    contains(out, "\n0 passed, 1 failed\n")
+    status, out = test([[local fs = require "fractal".pathfs {} function fs.raed() end return fs]],
+      { "--transport=dev" })
+    assert.equal(1, status)
+    contains(out, "failed: see above")
+    contains(out, "no getattr: nothing in the mount can be reached without it")
+    contains(out, "failed: myfs.lua cannot be mounted: ")
+  end)
+
+  it("refuses what it cannot do with a sentence", function()
+    local result = helper.run({ "test", "nowhere.lua" }, 20, { cwd = base })
+    assert.same({ 1, "fractal-lua: error: the script nowhere.lua cannot be read\n" }, { result.status, result.err })
+    local status, _, err = test(HELLO, { "--spec", "nowhere.lua" })
+    assert.same({ 1, "fractal-lua: error: the spec nowhere.lua cannot be read\n" }, { status, err })
+    status, _, err = test(HELLO, { "--transport=tcp" })
+    assert.equal(2, status)
+    contains(err, "--transport tcp: choose one of uring, dev")
+  end)
+
+  it("leaves nothing mounted and no directory behind", function()
+    local temporary = helper.directory()
+    test(HELLO, { "--transport=dev" }, "", { TMPDIR = temporary })
+    assert.same({}, sys.list(temporary))
+  end)
+end)
