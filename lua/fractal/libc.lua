@@ -21,6 +21,7 @@ end
 
 ffi.cdef [[
 struct fractal_libc_timespec { int64_t sec; long nsec; };
+struct fractal_libc_pollfd { int fd; short events, revents; };
 struct fractal_libc_iovec { void *base; size_t len; };
 struct fractal_libc_rlimit { uint64_t cur, max; };
 struct fractal_libc_open_how { uint64_t flags, mode, resolve; };
@@ -79,6 +80,11 @@ int getrlimit(int, struct fractal_libc_rlimit *);
 int setrlimit(int, const struct fractal_libc_rlimit *);
 void *signal(int, void *);
 int socket(int, int, int);
+int connect(int, const void *, unsigned int);
+long read(int, void *, size_t);
+long write(int, const void *, size_t);
+int poll(struct fractal_libc_pollfd *, unsigned long, int);
+int clock_gettime(int, struct fractal_libc_timespec *);
 int bind(int, const void *, unsigned int);
 int listen(int, int);
 int setsockopt(int, int, int, const void *, unsigned int);

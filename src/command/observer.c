@@ -8,7 +8,9 @@
 #include "observer.h"
 #include "http.h"
 #include "metrics.h"
+#include "publish.h"
 #include "report.h"
+#include "snapshot.h"
 #include "stats.h"
 #include <errno.h>
 #include <poll.h>
@@ -20,6 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* For how long latencies are measured after somebody looked at the mount's own socket. */
+#define LOOK_MS 60000
+
 static struct {
 	int wake_fd; /* eventfd: a table is asked for, or the end */
 	atomic_bool ended;
@@ -29,6 +34,8 @@ static struct {
 	struct listener metrics;
 	struct http *http;
 	struct stats stats;
+	uint64_t look_ends; /* ms; 0: nobody looks */
+	bool asked;	    /* a signal asked for latencies: measure for good */
 } observer = { .wake_fd = -1, .metrics = { .fd = -1 } };
 
 static void wake(void)
@@ -74,17 +81,41 @@ static void answer_signal(void)
 	stats_report(&observer.stats, false);
 	if (!fractal_session_measures(observer.seen.session))
 		report(FRACTAL_LOG_INFO, "latencies are measured from now on");
+	observer.asked = true;
 	fractal_session_measure(observer.seen.session, true);
+}
+
+/* Somebody looks, or nobody does any more: measuring costs nothing in between. */
+static void look(void)
+{
+	observer.look_ends = now_ms() + LOOK_MS;
+	fractal_session_measure(observer.seen.session, true);
+}
+
+static void look_away(void)
+{
+	if (!observer.look_ends || now_ms() < observer.look_ends)
+		return;
+	observer.look_ends = 0;
+	fractal_session_measure(observer.seen.session, observer.asked);
 }
 
 static const char *write_page(const char *path, int listener, FILE *out)
 {
 	const struct observed *seen = &observer.seen;
+	bool own = listener != observer.metrics.fd;
 
-	if (strcmp(path, "/metrics") != 0)
-		return NULL;
-	metrics_write(out, seen->session, seen->host, seen->mountpoint);
-	return METRICS_TYPE;
+	if (own)
+		look();
+	if (strcmp(path, "/metrics") == 0) {
+		metrics_write(out, seen->session, seen->host, seen->mountpoint);
+		return METRICS_TYPE;
+	}
+	if (own && strcmp(path, "/snapshot") == 0) {
+		snapshot_write(out, seen, stats_uptime(&observer.stats));
+		return SNAPSHOT_TYPE;
+	}
+	return NULL;
 }
 
 /* ---- the thread ---- */
@@ -95,14 +126,21 @@ static int sooner(int a, int b)
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
+/* From now until then; -1 where there is no such time. */
+static int until(uint64_t when)
+{
+	uint64_t t = now_ms();
+
+	return !when ? -1 : when > t ? (int)(when - t) : 0;
+}
+
 static void *observer_main(void *arg)
 {
 	struct pollfd fds[1 + HTTP_FDS] = { { .fd = observer.wake_fd, .events = POLLIN } };
-	uint64_t every = observer.seen.seconds * 1000ull, due = now_ms() + every, count;
+	uint64_t every = observer.seen.seconds * 1000ull, due = every ? now_ms() + every : 0, count;
 
 	for (;;) {
-		uint64_t t = now_ms();
-		int patience = !every ? -1 : due > t ? (int)(due - t) : 0;
+		int patience = sooner(until(due), until(observer.look_ends));
 
 		patience = sooner(patience, http_prepare(observer.http, fds + 1));
 		if (poll(fds, 1 + HTTP_FDS, patience) < 0)
@@ -112,6 +150,7 @@ static void *observer_main(void *arg)
 		if (read(observer.wake_fd, &count, sizeof(count)) > 0)
 			answer_signal();
 		http_go(observer.http, fds + 1);
+		look_away();
 		if (every && now_ms() >= due) {
 			stats_report(&observer.stats, false);
 			due += every;
@@ -144,6 +183,19 @@ int observer_listen(const struct listener *metrics)
 	return -EINVAL;
 }
 
+/* The mount can do without its socket. */
+static void publish(void)
+{
+	int fd = publish_open(fractal_session_device(observer.seen.session));
+
+	if (fd >= 0)
+		http_listen(observer.http, fd);
+	else
+		report(FRACTAL_LOG_DEBUG, "fractal-lua top cannot look at this mount: %s",
+		       fd == -EPERM ? "its directory for sockets is not this user's alone"
+				    : strerror(-fd));
+}
+
 int observer_start(const struct observed *observed)
 {
 	int rc;
@@ -154,6 +206,7 @@ int observer_start(const struct observed *observed)
 		return -ENOMEM;
 	if (observer.metrics.fd >= 0)
 		http_listen(observer.http, observer.metrics.fd);
+	publish();
 	stats_begin(&observer.stats, observed->session, observed->host);
 	rc = start_thread();
 	observer.started = rc == 0;
@@ -177,4 +230,5 @@ void observer_close(void)
 	http_free(observer.http);
 	observer.http = NULL;
 	listener_close(&observer.metrics);
+	publish_close();
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * observer.h - a thread of the command that tells what the mount does, whatever its workers are busy with: tables at
- * intervals (--stats=SECONDS) and at SIGUSR1, metrics over HTTP (--metrics).
+ * intervals (--stats=SECONDS) and at SIGUSR1, metrics over HTTP (--metrics), and what fractal-lua top shows.
  */
 #ifndef FRACTAL_OBSERVER_H
 #define FRACTAL_OBSERVER_H

@@ -30,6 +30,11 @@ void stats_begin(struct stats *stats, const struct fractal_session *session,
 	stats->begun = stats->reported = now();
 }
 
+double stats_uptime(const struct stats *stats)
+{
+	return now() - stats->begun;
+}
+
 /* ---- cells ---- */
 
 /* Three figures and a unit: each is @step times the one before it. */

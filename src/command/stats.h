@@ -17,6 +17,9 @@ struct stats {
 void stats_begin(struct stats *stats, const struct fractal_session *session,
 		 const struct host *host);
 
+/* Seconds since the mount answers. */
+double stats_uptime(const struct stats *stats);
+
 /*
  * Reports each operation that came, the commonest first, and the state of the whole. Rates are those since the last table,
  * or, at the end, since the beginning. One thread at a time.

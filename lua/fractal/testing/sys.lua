@@ -501,7 +501,7 @@ end
 
 -- poll(2) of one descriptor for at most milliseconds: the ready events as a number, 0 on timeout.
 function sys.poll(fd, events, milliseconds)
-  local p = ffi.new("struct fractal_sys_pollfd[1]")
+  local p = ffi.new("struct fractal_libc_pollfd[1]")
   p[0].fd, p[0].events = fd, bits(K.poll, events)
   local r = C.poll(p, 1, milliseconds)
   if r < 0 then return failure() end

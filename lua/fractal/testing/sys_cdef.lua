@@ -15,14 +15,11 @@ struct fractal_sys_statx {
   uint64_t spare[14];
 };
 struct fractal_sys_flock { short type, whence; int64_t start, len; int pid; };
-struct fractal_sys_pollfd { int fd; short events, revents; };
 struct fractal_sys_sockaddr_un { unsigned short family; char path[108]; };
 struct fractal_sys_inotify_event { int wd; uint32_t mask, cookie, len; char name[1]; };
 ]]
 libc.declare [[
 int dup(int);
-long read(int, void *, size_t);
-long write(int, const void *, size_t);
 long readv(int, const struct fractal_libc_iovec *, int);
 long writev(int, const struct fractal_libc_iovec *, int);
 int posix_fallocate(int, int64_t, int64_t);
@@ -57,8 +54,6 @@ int lremovexattr(const char *, const char *);
 int fremovexattr(int, const char *);
 int syncfs(int);
 int sync_file_range(int, int64_t, int64_t, unsigned int);
-int poll(struct fractal_sys_pollfd *, unsigned long, int);
-int connect(int, const void *, unsigned int);
 int chdir(const char *);
 int fchdir(int);
 char *getcwd(char *, size_t);
@@ -80,7 +75,6 @@ int inotify_add_watch(int, const char *, uint32_t);
 int execv(const char *, char *const *);
 int siginterrupt(int, int);
 int usleep(unsigned int);
-int clock_gettime(int, struct fractal_libc_timespec *);
 int mount(const char *, const char *, const char *, unsigned long, const void *);
 int umount2(const char *, int);
 ]]
