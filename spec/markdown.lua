@@ -5,7 +5,8 @@
 --   <!-- file NAME -->            the text of a file; with ", N lines" it has that many
 --   <!-- session -->              commands behind "$ " with the output that follows each. The mountpoint is /mnt,
 --                                 the directory of the files is the current one and may be called /srv. "…" stands
---                                 for any text in a line, and alone for any lines.
+--                                 for any text in a line, and alone for any lines. `<!-- session FILE.svg -->` has a
+--                                 picture, which bindings/pictures.lua makes.
 --   <!-- log -->                  lines that the last session's log has, in this order
 --   <!-- options -->              a list to be compared with `fractal-lua --help`
 
@@ -91,14 +92,14 @@ function markdown.anchors(path)
 end
 
 --- The sessions of a document in their order: { line, steps = { { command, expected } }, files = name → text,
--- log = lines }.
+-- log = lines, picture = path or nil }.
 function markdown.sessions(path)
   local list, files = {}, {}
   for _, block in ipairs(markdown.blocks(path)) do
     if block.mark == "file" then
       files[block.argument:match("^[^,]+")] = block.text
     elseif block.mark == "session" then
-      local session = { line = block.line, steps = {}, files = {} }
+      local session = { line = block.line, steps = {}, files = {}, picture = block.argument:match "%S+%.svg" }
       for name, text in pairs(files) do
         session.files[name] = text
       end

@@ -67,7 +67,7 @@ function Session:pretty(text)
   return text
 end
 
---- `fractal-lua OPTIONS SCRIPT /mnt &`
+--- `fractal-lua OPTIONS SCRIPT /mnt &`, where SCRIPT is a file of the document or an example of this tree.
 function Session:start_script(command)
   local words = {}
   for word in self:real(command):gmatch("%S+") do
@@ -75,7 +75,7 @@ function Session:start_script(command)
   end
   local script = words[#words - 2]
   words = { unpack(words, 2, #words - 3) }
-  self.mount = helper.mount { script = self.dir .. "/" .. script, args = words }
+  self.mount = helper.mount { script = script:find "^examples/" and script or self.dir .. "/" .. script, args = words }
   return self.mount.ready
 end
 
