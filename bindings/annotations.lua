@@ -20,6 +20,7 @@ end
 annotations.internal = {
   ["fractal.log.attach"] = true, ["fractal.log.block"] = true, ["fractal.log.caller"] = true,
   ["fractal.notify.deliver"] = true, ["fractal.worker.deliver"] = true,
+  ["fractal.worker.begin"] = true, ["fractal.worker.keep"] = true,
 }
 
 --- Tables of functions in the package.
@@ -123,6 +124,7 @@ local parameters = {
   exact = "{ atime: fractal.Time, mtime: fractal.Time }", fd = "integer", flags = "integer", fmt = "string",
   fn = "function", from_offset = "integer?", gid = "integer", handle = "integer?", how = "any", id = "integer",
   ino = "integer", input = "fractal.View", kind = "integer", length = "integer", lock = "fractal.Lock",
+  make = "function",
   mask = "integer", mode = "integer", mtime = "number", n = "integer", n_or_view = "integer|fractal.View",
   name = "string", new = "string", newdirfd = "integer", newfh = "integer", newino = "integer", newname = "string",
   newoffset = "integer", newparent = "integer", newpath = "string", nlookup = "integer", offset = "integer",
@@ -145,8 +147,8 @@ local special = {
   ["fractal.wait_all"] = { options = "function[]" },
   ["fractal.notify.prune"] = { options = "integer[]" },
   ["fractal.notify.inval_entry"] = { how = '"expire"' },
-  lowlevel = { fh = "integer?" },
-  pathfs = { fh = "any", from = "string", to = "string" },
+  lowlevel = { fh = "integer?", old = "table" },
+  pathfs = { fh = "any", from = "string", old = "table", to = "string" },
 }
 
 --- What the reference has behind an arrow, as types.
@@ -166,7 +168,7 @@ local results = {
   ["fractal.shared.dict"] = "fractal.Dict?, integer?", ["fractal.shared.counter"] = "fractal.Counter",
   ["fractal.shared.inodes"] = "fractal.Inodes", ["fractal.worker.call"] = "any", ["fractal.strerror"] = "string",
   ["fractal.log.request"] = "string", ["fractal.io.sleep"] = "boolean?, integer?",
-  ["fractal.invalidate"] = "boolean?, integer?",
+  ["fractal.invalidate"] = "boolean?, integer?", ["fractal.kept"] = "any",
 }
 local module_results = { ["fractal.io"] = "boolean?, integer?", ["fractal.notify"] = "boolean?, integer?" }
 

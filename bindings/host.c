@@ -12,6 +12,7 @@
 #include "state.h"
 #include <errno.h>
 #include <lauxlib.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +26,12 @@ struct host {
 	size_t nsettings, noptions, ngiven;
 	struct lane_slot *slots; /* one for each worker, made at INIT */
 	int nslots;
+	struct fractal_session *session;
 	bool initialised;
 };
+
+/* How many there are: what their states share goes with the last one. */
+static atomic_int hosts;
 
 /* One worker's part: its lane, and its state where states are not shared. */
 struct lane_slot {
@@ -196,6 +201,7 @@ int host_load(struct host **out, const char *script, struct log_sink sink)
 	*out = NULL;
 	if (!host)
 		return -ENOMEM;
+	atomic_fetch_add(&hosts, 1);
 	host->sink = sink;
 	host->script = strdup(script);
 	host->name = name_of_script(script);
@@ -222,7 +228,8 @@ void host_free(struct host *host)
 	if (!host)
 		return;
 	state_close(&host->first);
-	shared_close();
+	if (atomic_fetch_sub(&hosts, 1) == 1)
+		shared_close();
 	free_words(host->settings, host->nsettings);
 	free_words(host->options, host->noptions);
 	free_words(host->given, host->ngiven);
@@ -272,6 +279,53 @@ void host_write_profile(FILE *out)
 	profile_write(out);
 }
 
+int host_refuse_mistakes(struct host *host)
+{
+	lua_State *L = host->first.L;
+	int rc = state_call(&host->first, "mistakes", 0, 1);
+
+	if (rc)
+		return rc;
+	if (!lua_isnil(L, -1)) {
+		state_log(&host->first, lua_tostring(L, -1));
+		rc = -EINVAL;
+	}
+	lua_pop(L, 1);
+	return rc;
+}
+
+/* ---- another version of the script ---- */
+
+struct fractal_session *host_session(const struct host *host)
+{
+	return host->session;
+}
+
+int host_may_follow(struct host *host, struct host *trial)
+{
+	if (!host->per_worker || !single_only(trial))
+		return 0;
+	log_text(
+		host,
+		"this filesystem keeps its files in Lua tables, and the mount has several states: that needs a remount");
+	return -ENOTSUP;
+}
+
+int host_send_step(struct host *trial, struct fractal_worker *worker, const char *step, int ticket,
+		   const struct fractal_config *config)
+{
+	lua_State *L = trial->first.L;
+
+	lua_pushlightuserdata(L, worker);
+	lua_pushstring(L, step);
+	lua_pushinteger(L, ticket);
+	lua_pushboolean(L, fractal_worker_id(worker) == 0);
+	lua_pushnumber(L, config->entry_ttl);
+	lua_pushnumber(L, config->attr_ttl);
+	lua_pushnumber(L, config->negative_ttl);
+	return state_call(&trial->first, "send_step", 7, 0);
+}
+
 /* ---- hooks ---- */
 
 /* Runs fs.init(conn) in a state, on a worker's thread. */
@@ -302,6 +356,7 @@ static int hook_init(struct fractal_session *session, struct fractal_conn *conn,
 	if (!host->slots)
 		return -ENOMEM;
 	host->nslots = workers;
+	host->session = session;
 	host->first.shared = !host->per_worker && workers > 1;
 	rc = init_state(host, &host->first, session, conn);
 	host->initialised = !rc;
@@ -382,18 +437,25 @@ static int prepare_script(struct host *host)
 	return rc;
 }
 
-int host_prepare(struct host *host, struct fractal_config *config)
+int host_capabilities(struct host *host, uint64_t *bits)
 {
 	lua_State *L = host->first.L;
 
-	if (prepare_script(host) || state_call(&host->first, "capabilities", 0, 1))
+	if (state_call(&host->first, "capabilities", 0, 1))
 		return -EINVAL;
 	for (size_t i = 1; i <= lua_objlen(L, -1); i++) {
 		lua_rawgeti(L, -1, (int)i);
-		config->caps_on |= 1ull << lua_tointeger(L, -1);
+		*bits |= 1ull << lua_tointeger(L, -1);
 		lua_pop(L, 1);
 	}
 	lua_pop(L, 1);
+	return 0;
+}
+
+int host_prepare(struct host *host, struct fractal_config *config)
+{
+	if (prepare_script(host) || host_capabilities(host, &config->caps_on))
+		return -EINVAL;
 	config->user = host;
 	config->init = hook_init;
 	config->worker_start = hook_worker_start;

@@ -59,6 +59,8 @@ struct host_figures {
 
 /* Any thread, once the mount answers; takes no lock, so a handler that holds a state is no obstacle. */
 void host_figures(const struct host *host, struct host_figures *out);
+/* Capability bits that the script's handlers ask for by being there, into @bits. */
+int host_capabilities(struct host *host, uint64_t *bits);
 
 /* Lists handlers and names what is misspelt or missing. 0, or 1 when something is wrong. */
 int host_check(struct host *host, FILE *out);
@@ -71,6 +73,22 @@ int host_profile(struct host *host);
 
 /* Writes the samples so far as folded stacks. Any thread. */
 void host_write_profile(FILE *out);
+
+/* Does host_check() find nothing wrong? -EINVAL with the mistakes logged. */
+int host_refuse_mistakes(struct host *host);
+
+/* The session that is served, once its workers have begun. */
+struct fractal_session *host_session(const struct host *host);
+
+/* May what @trial has loaded take the place of what serves? -ENOTSUP with the reason logged. */
+int host_may_follow(struct host *host, struct host *trial);
+
+/*
+ * From @trial, which has loaded what is to come: orders a step of lua/fractal/reload.lua from a worker, with the script's options
+ * and the ttls of @config. @ticket: what the step is reported with.
+ */
+int host_send_step(struct host *trial, struct fractal_worker *worker, const char *step, int ticket,
+		   const struct fractal_config *config);
 
 /* Runs the script's destroy, if its init succeeded: after the session has run and before it is freed. */
 void host_end(struct host *host);

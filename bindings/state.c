@@ -12,7 +12,7 @@
 #define LOG_LINE      900
 #define MEMORY_ROUNDS 16 /* memory is noted once in so many rounds */
 
-static void log_lines(struct state *state, const char *text)
+void state_log(struct state *state, const char *text)
 {
 	char line[LOG_LINE];
 
@@ -33,7 +33,7 @@ static void log_error(struct state *state, lua_State *L)
 {
 	const char *text = lua_tostring(L, -1);
 
-	log_lines(state, text ? text : "an error that is no string");
+	state_log(state, text ? text : "an error that is no string");
 	lua_pop(L, 1);
 }
 

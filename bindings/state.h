@@ -56,6 +56,9 @@ int state_call(struct state *state, const char *name, int nargs, int nresults);
 int state_call_waiting(struct state *state, const char *name, int nargs,
 		       struct fractal_worker *worker);
 
+/* Logs a text of several lines as errors. */
+void state_log(struct state *state, const char *text);
+
 void state_enter(struct state *state);
 void state_leave(struct state *state);
 

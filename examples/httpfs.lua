@@ -149,8 +149,9 @@ end
 
 -- blocks ------------------------------------------------------------------------------------------------------------
 
-local files = { false } -- by inode: { name, path, size }; 1 is the root
-local by_name = {}
+-- What stays when this script is edited and reloaded: the inodes that the kernel knows.
+local known = fractal.kept("files", function() return { files = { false }, by_name = {} } end)
+local files, by_name = known.files, known.by_name -- by inode: { name, path, size }; 1 is the root
 local blocks = fractal.shared.dict "httpfs.blocks"
 local stored = fractal.shared.counter "httpfs.stored"
 local flights = {} -- key → what those who want the same block wait for

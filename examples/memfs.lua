@@ -38,8 +38,11 @@ local fs = fractal.lowlevel {
   mount = { default_permissions = true }, -- the kernel checks modes and owners
 }
 
-local inodes, next_ino, inode_count = {}, ROOT, 0
-local used_chunks = 0
+-- What stays when this script is edited and reloaded (kill -HUP): all the files.
+local store = fractal.kept("memfs", function()
+  return { inodes = {}, next_ino = ROOT, inode_count = 0, used_chunks = 0 }
+end)
+local inodes = store.inodes
 
 -- ---- inodes ------------------------------------------------------------------------------------------------
 
@@ -65,7 +68,7 @@ end
 local function new_inode(mode, uid, gid)
   local time = now()
   local inode = {
-    ino = next_ino, mode = mode, uid = uid, gid = gid, nlink = 0, rdev = 0, size = 0,
+    ino = store.next_ino, mode = mode, uid = uid, gid = gid, nlink = 0, rdev = 0, size = 0,
     atime = time, mtime = time, ctime = time,
     lookups = 0, opens = 0, xattrs = {},
   }
@@ -76,7 +79,7 @@ local function new_inode(mode, uid, gid)
     inode.chunks, inode.chunk_count = {}, 0
   end
   inodes[inode.ino] = inode
-  next_ino, inode_count = next_ino + 1, inode_count + 1
+  store.next_ino, store.inode_count = store.next_ino + 1, store.inode_count + 1
   return inode
 end
 
@@ -86,7 +89,7 @@ local function truncate(inode, size)
     for index in pairs(inode.chunks) do
       if index >= keep then
         inode.chunks[index] = nil
-        inode.chunk_count, used_chunks = inode.chunk_count - 1, used_chunks - 1
+        inode.chunk_count, store.used_chunks = inode.chunk_count - 1, store.used_chunks - 1
       end
     end
     local tail, last = size % CHUNK, inode.chunks[keep - 1]
@@ -100,7 +103,7 @@ local function release_unused(inode)
   if inode.nlink == 0 and inode.lookups == 0 and inode.opens == 0 and inodes[inode.ino] then
     if inode.chunks then truncate(inode, 0) end
     inodes[inode.ino] = nil
-    inode_count = inode_count - 1
+    store.inode_count = store.inode_count - 1
   end
 end
 
@@ -125,8 +128,10 @@ local function fill_entry(inode, entry)
   fill_attr(inode, entry.attr)
 end
 
-local root = new_inode(bor(S_IFDIR, tonumber("1777", 8)), 0, 0) -- as /tmp: everybody may use it
-root.nlink = 2 -- and a name, the mountpoint
+if not inodes[ROOT] then
+  local root = new_inode(bor(S_IFDIR, tonumber("1777", 8)), 0, 0) -- as /tmp: everybody may use it
+  root.nlink = 2 -- and a name, the mountpoint
+end
 
 -- ---- directories -------------------------------------------------------------------------------------------
 
@@ -337,10 +342,10 @@ end
 function fs.statfs(req, ino, st)
   st.bsize, st.frsize, st.namelen = CHUNK, CHUNK, NAME_MAX
   st.blocks = TOTAL_CHUNKS
-  st.bfree = TOTAL_CHUNKS - used_chunks
+  st.bfree = TOTAL_CHUNKS - store.used_chunks
   st.bavail = st.bfree
   st.files = 2 ^ 31
-  st.ffree = 2 ^ 31 - inode_count
+  st.ffree = 2 ^ 31 - store.inode_count
 end
 
 -- ---- file contents -------------------------------------------------------------------------------------------
@@ -395,7 +400,7 @@ function fs.write(req, ino, data, offset)
     if not chunk then
       chunk = new_chunk()
       inode.chunks[index] = chunk
-      inode.chunk_count, used_chunks = inode.chunk_count + 1, used_chunks + 1
+      inode.chunk_count, store.used_chunks = inode.chunk_count + 1, store.used_chunks + 1
     end
     ffi.copy(chunk + at, data.ptr + done, n)
     done = done + n
@@ -425,7 +430,7 @@ function fs.setxattr(req, ino, name, value, flags)
 end
 
 function fs.getxattr(req, ino, name)
-  if ino == ROOT and name == "user.fractal.inodes" then return tostring(inode_count) end
+  if ino == ROOT and name == "user.fractal.inodes" then return tostring(store.inode_count) end
   if ino == ROOT and name == "user.fractal.lookups" then
     local sum = 0
     for _, inode in pairs(inodes) do sum = sum + inode.lookups end

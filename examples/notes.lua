@@ -6,7 +6,10 @@
 local fractal = require "fractal"
 local E = fractal.errno
 
-local notes = { ["/welcome"] = { text = "Every file here is a Lua string.\n", mtime = os.time() } }
+-- Kept when this script is edited and reloaded (kill -HUP).
+local notes = fractal.kept("notes", function()
+  return { ["/welcome"] = { text = "Every file here is a Lua string.\n", mtime = os.time() } }
+end)
 
 local fs = fractal.pathfs { name = "notes" }
 

@@ -50,7 +50,7 @@ struct fractal_entry_out *fractal_dirents_add_plus(struct fractal_request *req, 
 
 	if (!p)
 		return NULL;
-	*(struct fractal_entry_out *)p = req->worker->s->entry_default;
+	*(struct fractal_entry_out *)p = reply_defaults(req->worker->s)->entry;
 	put_dirent(p + PLUS_SIZE, 0, next, 0, name, name_len);
 	return (struct fractal_entry_out *)p;
 }

@@ -547,6 +547,12 @@ FRACTAL_API const char *fractal_session_mountpoint(const struct fractal_session 
 FRACTAL_API const char *fractal_session_transport_reason(const struct fractal_session *session);
 /** True the first time it is asked about this opcode: for what is to be said once in a session. Any thread. */
 FRACTAL_API bool fractal_session_first(struct fractal_session *session, uint32_t opcode);
+/**
+ * How long the kernel may cache names, attributes and that a name does not exist, in seconds, from the next reply on that does
+ * not say it itself. Not by two threads at a time.
+ */
+FRACTAL_API void fractal_session_set_ttls(struct fractal_session *session, double entry,
+					  double attr, double negative);
 /** Sends a message, one line or several with newlines between them, to the session's log. Any thread. */
 FRACTAL_API void fractal_session_log(const struct fractal_session *session,
 				     enum fractal_log_level level, const char *text);

@@ -106,7 +106,7 @@ int init_reply(struct fractal_session *s, bool over_uring)
 	int rc;
 
 	clamp_conn(s);
-	session_set_ttls(s, c->entry_ttl, c->attr_ttl, c->negative_ttl);
+	fractal_session_set_ttls(s, c->entry_ttl, c->attr_ttl, c->negative_ttl);
 	rc = caps_settle(s);
 	if (rc)
 		return rc;

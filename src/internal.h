@@ -299,6 +299,13 @@ enum session_phase {
 	PHASE_QUIT,
 };
 
+/* What replies start from. */
+struct reply_defaults {
+	struct fractal_entry_out entry;
+	struct fractal_attr_out attr;
+	double negative_ttl; /* seconds */
+};
+
 #define EARLY_INTERRUPTS 64
 
 struct fractal_session {
@@ -332,8 +339,8 @@ struct fractal_session {
 	struct fractal_init_in init_in;
 	uint64_t init_unique;
 	bool setxattr_ext;
-	struct fractal_entry_out entry_default;
-	struct fractal_attr_out attr_default;
+	struct reply_defaults defaults[2];
+	_Atomic(const struct reply_defaults *) reply_defaults; /* the one that counts */
 	struct fractal_worker *workers;
 	uint32_t nworkers;
 	struct notifier *notifier;
@@ -347,6 +354,11 @@ struct fractal_session {
 		uint64_t at_ns;
 	} early[EARLY_INTERRUPTS];
 };
+
+static inline const struct reply_defaults *reply_defaults(const struct fractal_session *s)
+{
+	return atomic_load_explicit(&s->reply_defaults, memory_order_acquire);
+}
 
 /* inode.c */
 void inodes_free_all(struct fractal_session *s);
@@ -373,7 +385,6 @@ int session_await_workers(struct fractal_session *s);
 enum session_phase session_arrive(struct fractal_session *s, enum session_phase done, int error);
 void session_fail(struct fractal_session *s, int error);
 void split_ttl(double ttl, uint64_t *sec, uint32_t *nsec);
-void session_set_ttls(struct fractal_session *s, double entry, double attr, double negative);
 void session_note(struct fractal_session *s);
 
 #endif

@@ -27,20 +27,21 @@ void reply_prepare(struct entry *e, const struct op_info *op)
 {
 	struct fractal_request *req = &e->req;
 	const struct fractal_session *s = req->worker->s;
+	const struct reply_defaults *defaults = reply_defaults(s);
 	uint32_t used;
 
 	req->out = (union fractal_out *)e->payload;
 	req->reply_data = e->payload;
 	switch (op->reply) {
 	case FRACTAL_REPLY_ENTRY:
-		req->out->entry = s->entry_default;
+		req->out->entry = defaults->entry;
 		break;
 	case FRACTAL_REPLY_CREATE:
-		req->out->create.entry = s->entry_default;
+		req->out->create.entry = defaults->entry;
 		memset(&req->out->create.open, 0, sizeof(req->out->create.open));
 		break;
 	case FRACTAL_REPLY_ATTR:
-		req->out->attr = s->attr_default;
+		req->out->attr = defaults->attr;
 		break;
 	case FRACTAL_REPLY_STATFS:
 		memset(&req->out->statfs, 0, sizeof(req->out->statfs));
@@ -49,8 +50,8 @@ void reply_prepare(struct entry *e, const struct op_info *op)
 		break;
 	case FRACTAL_REPLY_STATX:
 		memset(&req->out->statx, 0, sizeof(req->out->statx));
-		req->out->statx.attr_valid = s->attr_default.attr_valid;
-		req->out->statx.attr_valid_nsec = s->attr_default.attr_valid_nsec;
+		req->out->statx.attr_valid = defaults->attr.attr_valid;
+		req->out->statx.attr_valid_nsec = defaults->attr.attr_valid_nsec;
 		req->out->statx.stat.nlink = 1;
 		req->out->statx.stat.uid = s->uid;
 		req->out->statx.stat.gid = s->gid;
@@ -108,7 +109,7 @@ static void finish_attr(struct fractal_attr *attr, uint64_t ino)
 /* A name that is not there: remembered by the kernel where the session has a negative_ttl. */
 static int finish_negative(struct entry *e, struct fractal_entry_out *out)
 {
-	double ttl = e->req.worker->s->cfg.negative_ttl;
+	double ttl = reply_defaults(e->req.worker->s)->negative_ttl;
 
 	if (e->req.opcode != FRACTAL_OP_LOOKUP || !(ttl > 0))
 		return -ENOENT;

@@ -130,27 +130,27 @@ void split_ttl(double ttl, uint64_t *sec, uint32_t *nsec)
 	*nsec = ttl > 0 ? (uint32_t)((ttl - (double)*sec) * 1e9) : 0;
 }
 
-/* How long the kernel may cache what replies say, in seconds; where replies do not say it themselves. */
-void session_set_ttls(struct fractal_session *s, double entry, double attr, double negative)
+/* While a worker may be reading the defaults that count, the other ones are filled in and then take their place. */
+void fractal_session_set_ttls(struct fractal_session *s, double entry, double attr, double negative)
 {
-	struct fractal_entry_out *e = &s->entry_default;
-	struct fractal_attr_out *a = &s->attr_default;
+	const struct reply_defaults *old = reply_defaults(s);
+	struct reply_defaults *new = &s->defaults[old == &s->defaults[0]];
 
-	split_ttl(attr, &a->attr_valid, &a->attr_valid_nsec);
-	split_ttl(attr, &e->attr_valid, &e->attr_valid_nsec);
-	split_ttl(entry, &e->entry_valid, &e->entry_valid_nsec);
-	s->cfg.negative_ttl = negative;
+	*new = *old;
+	split_ttl(attr, &new->attr.attr_valid, &new->attr.attr_valid_nsec);
+	split_ttl(attr, &new->entry.attr_valid, &new->entry.attr_valid_nsec);
+	split_ttl(entry, &new->entry.entry_valid, &new->entry.entry_valid_nsec);
+	new->negative_ttl = negative;
+	atomic_store_explicit(&s->reply_defaults, new, memory_order_release);
 }
 
-/* What entry and attr replies start from. */
 static void make_defaults(struct fractal_session *s)
 {
-	struct fractal_entry_out *e = &s->entry_default;
-	struct fractal_attr_out *a = &s->attr_default;
+	struct reply_defaults *defaults = &s->defaults[0];
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	a->attr = (struct fractal_attr){
+	defaults->attr.attr = (struct fractal_attr){
 		.blocks = (uint64_t)FRACTAL_BLOCKS_UNSET,
 		.atime_sec = now.tv_sec,
 		.mtime_sec = now.tv_sec,
@@ -163,8 +163,9 @@ static void make_defaults(struct fractal_session *s)
 		.gid = s->gid,
 		.blksize = s->page_size,
 	};
-	e->attr = a->attr;
-	session_set_ttls(s, s->cfg.entry_ttl, s->cfg.attr_ttl, s->cfg.negative_ttl);
+	defaults->entry.attr = defaults->attr.attr;
+	atomic_store(&s->reply_defaults, defaults);
+	fractal_session_set_ttls(s, s->cfg.entry_ttl, s->cfg.attr_ttl, s->cfg.negative_ttl);
 }
 
 static int make_workers(struct fractal_session *s)

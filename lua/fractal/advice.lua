@@ -8,7 +8,7 @@ local types = require "fractal.types"
 
 local advice = {}
 
-local life = { prepare = "", init = "conn", destroy = "", reload = "" }
+local life = { prepare = "", init = "conn", destroy = "", reload = "old, conn" }
 
 local function with_life(handlers)
   for name, arguments in pairs(life) do

@@ -41,25 +41,35 @@ dispatch.serve_table = serve_table
 
 local contexts = {} -- worker's id → what its drains share
 
---- Reusable objects of a worker's requests, and the serve functions. `lane` goes to the serve functions.
-local function context_of(fs, worker)
+--- What every drain of this state serves with, read for each request.
+local current = { fs = nil, serve = nil }
+
+--- From the next request on, of every worker, these low-level handlers serve. Returns those that did so far.
+function dispatch.use(fs)
+  local before = current.fs
+  current.fs, current.serve = fs, serve_table(fs)
+  return before
+end
+
+--- Reusable objects of a worker's requests. `lane` goes to the serve functions.
+local function context_of(worker)
   local id = C.fractal_worker_id(worker)
   if not contexts[id] then
     local slots = {}
     for i = 0, C.fractal_worker_slots(worker) - 1 do
       slots[i] = lowlevel.slot(C.fractal_worker_request(worker, i))
     end
-    contexts[id] = { slots = slots, serve = serve_table(fs), lane = { view = view.ring(worker) } }
+    contexts[id] = { slots = slots, lane = { view = view.ring(worker) } }
   end
   return contexts[id]
 end
 
 --- Runs for ever in a coroutine of a worker; yields once it is ready, and whenever no request waits. Where a handler
 -- waits, the loop waits with it, and another one serves meanwhile.
-function dispatch.drain(fs, pointer)
+function dispatch.drain(pointer)
   local worker = ffi.cast("struct fractal_worker *", pointer)
-  local context = context_of(fs, worker)
-  local slots, serve, lane = context.slots, context.serve, context.lane
+  local context = context_of(worker)
+  local slots, lane = context.slots, context.lane
   local retrieved, mail = C.fractal_worker_retrieved(worker), C.fractal_worker_mail(worker)
   session.attach(worker)
   task.adopt()
@@ -71,7 +81,7 @@ function dispatch.drain(fs, pointer)
     if index >= 0 then
       local slot = slots[index]
       local req = slot.req
-      serve[req.opcode](fs, slot, req, lane)
+      current.serve[req.opcode](current.fs, slot, req, lane)
     -- Both are looked at behind fractal_next_slot(), which takes the wake-ups that told of them.
     elseif retrieved[0] ~= nil then
       notify.deliver(worker)

@@ -80,7 +80,7 @@ function fold.again(key)
     write_count(entry, now)
   elseif not timing and C.fractal_worker_current() ~= nil then
     timing = true
-    task.spawn(write_in_time)
+    task.spawn_apart(write_in_time)
   end
   return true
 end

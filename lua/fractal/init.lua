@@ -10,6 +10,7 @@ local backing = require "fractal.backing"
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
 local io = require "fractal.io"
+local kept = require "fractal.kept"
 local log = require "fractal.log"
 local notify = require "fractal.notify"
 local pathfs = require "fractal.pathfs"
@@ -36,6 +37,7 @@ local fractal = {
   tree = tree,
   request = pathfs.request,
   invalidate = pathfs.invalidate,
+  kept = kept.get,
 
   io = io,
   spawn = task.spawn,

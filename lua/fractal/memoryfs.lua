@@ -20,6 +20,7 @@
 -- user.fractal.lookups, the sum of the references that the kernel holds.
 
 local fractal = require "fractal"
+local kept = require "fractal.kept"
 local data = require "fractal.memoryfs.data"
 local files = require "fractal.memoryfs.files"
 local inodes = require "fractal.memoryfs.inodes"
@@ -79,6 +80,15 @@ local function install_counters(fs, state)
   end
 end
 
+-- An empty filesystem. Returns nil and a sentence on failure.
+local function new_store(limits)
+  local store, reason = inodes.new(limits)
+  if store then
+    store:create_root(limits.mode, limits.uid, limits.gid)
+  end
+  return store, reason
+end
+
 --- Makes the filesystem: a handler table as fractal.lowlevel makes it, with every handler filled in.
 return function(settings)
   settings = union(defaults, settings)
@@ -86,19 +96,18 @@ return function(settings)
   settings.options = union(options.help, settings.options)
   local given = take_option_defaults(settings)
   local fs = fractal.lowlevel(settings)
-  local state = { page_size = data.PAGE }
+  local state, held = { page_size = data.PAGE }, kept.get(kept.own "memoryfs", function() return {} end)
 
+  --- Runs again when the script is reloaded: then the files are there already, and the limits stay.
   function fs.init(conn)
     local limits, reason = options.parse(union(given, fs.options))
-    local store
-    if limits then
-      store, reason = inodes.new(limits)
+    if limits and not held.store then
+      held.store, reason = new_store(limits)
     end
-    if not store then
+    if not limits or not held.store then
       return nil, reason
     end
-    store:create_root(limits.mode, limits.uid, limits.gid)
-    state.store = store
+    state.store = held.store
     state.acl = conn.posix_acl
   end
 

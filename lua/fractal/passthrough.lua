@@ -96,7 +96,8 @@ local function prepare(settings, p)
   p.root = fd
 end
 
---- What the connection is to do: chosen once, by the first state.
+--- What the connection is to do. The first state chooses; what others do to their copy of `conn`, or a reload later, is
+-- only compared.
 local function negotiate(p, conn, root)
   if p.use_backing and not conn:offers("passthrough") then
     return nil, "passthrough=on needs Linux 6.9 or newer: leave it out, and the mount serves reads and writes itself"
@@ -113,19 +114,19 @@ local function negotiate(p, conn, root)
   return true
 end
 
---- Runs as `init`, in each state.
+--- Runs as `init`, in each state, and again when the script is reloaded: inodes and the source stay those of the mount.
 local function start(settings, p, conn)
+  local chosen = conn.passthrough
   p.cache = CACHE[settings "cache" or "auto"]
-  p.use_backing = (settings "passthrough" or "off") ~= "off" or conn.passthrough
+  p.use_backing = (settings "passthrough" or "off") ~= "off" or chosen
   source.prepare_process()
   local ok, err = p.open_table(p.root)
   if not ok then
     return nil, err
   end
   local root = p.fd(ROOT)
-  if p.root then
-    ok, err = negotiate(p, conn, root)
-  end
+  ok, err = negotiate(p, conn, root)
+  p.use_backing = p.root and p.use_backing or chosen
   p.quiet_close = not source.close_can_fail(root)
   p.use_acl, p.writeback = conn.posix_acl, conn.writeback_cache
   return ok, err

@@ -61,14 +61,24 @@ local function lower(fs, settings)
     require("fractal.pathfs." .. part)(low, p)
   end
 
-  function low.init(conn)
+  local function begin(handler, ...)
     p.attach()
     if not fs.getattr then
       log.error("the filesystem has no getattr: nothing in the mount could be reached")
       return nil, errno.E.NOSYS
     end
-    if fs.init then
-      return fs.init(conn)
+    if handler then
+      return handler(...)
+    end
+  end
+
+  function low.init(conn)
+    return begin(fs.init, conn)
+  end
+
+  if fs.reload then
+    function low.reload(old, conn)
+      return begin(fs.reload, old, conn)
     end
   end
   return low, p.subject

@@ -22,10 +22,12 @@ local MAX_MESSAGE = 2000 -- bytes of an error's text
 local MAX_FIELDS = 4 -- of an error that is a table
 
 local served -- the script's filesystem
+local told = {} -- what has been said once
 
---- What is reported from now on is of this filesystem.
+--- What is reported from now on is of this filesystem; nothing of it was reported before.
 function report.serve(fs)
-  served = fs
+  served, told = fs, {}
+  fold.flush()
 end
 
 --- What a request asks for, in the terms of the filesystem's kind: "read of inode 2", or of a path.
@@ -136,8 +138,6 @@ function report.wrong(operation, came, expected, subject, ...)
     log.error("%s returned %s; expected %s", subject(...), came, expected)
   end
 end
-
-local told = {} -- what has been said once
 
 --- A table that a handler returned has a field that its structure has not. Said once for each operation and field.
 function report.unknown_field(structure, field, fields)

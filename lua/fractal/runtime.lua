@@ -8,98 +8,49 @@ local fold = require "fractal.fold"
 local log = require "fractal.log"
 local own = require "fractal.own"
 local report = require "fractal.report"
+local script = require "fractal.script"
 local session = require "fractal.session"
 local task = require "fractal.task"
-local traceback = require "fractal.traceback"
 
 local runtime = { waiting = task.waiting }
 
 own.guard()
 
-local fs -- the script's filesystem table
-
---- Compiles a file and keeps its text for tracebacks. Returns nil and why not.
-local function compile(path)
-  local file, why = io.open(path, "rb")
-  local text = file and file:read("*a")
-  if file then
-    file:close()
-  end
-  if not text then
-    return nil, why or path .. " cannot be read"
-  end
-  traceback.remember(path, text)
-  return loadstring(text:gsub("^#[^\n]*", ""), "@" .. path)
-end
-
---- `require` finds modules beside the script first.
-local function search_beside(path)
-  local dir = path:match("^(.*)/[^/]*$") or "."
-  package.path = ("%s/?.lua;%s/?/init.lua;%s"):format(dir, dir, package.path)
-  -- The standard loader of Lua modules, but for the text that is kept, and the guard around io.open.
-  package.loaders[2] = function(name)
-    local tried, inner = {}, name:gsub("%.", "/")
-    for template in package.path:gmatch("[^;]+") do
-      local candidate = template:gsub("%?", (inner:gsub("%%", "%%%%")))
-      local file, why = io.open(candidate, "rb")
-      if file then
-        file:close()
-        local chunk
-        chunk, why = compile(candidate)
-        return chunk or error(("error loading module '%s' from file '%s':\n\t%s"):format(name, candidate, why), 0)
-      end
-      tried[#tried + 1] = "\n\tno file " .. why
-    end
-    return table.concat(tried)
-  end
-end
+local given = {} -- values of the script's own options
 
 --- Runs the script at `path` and takes the table it returns. Returns nil, or the reason it cannot be used.
 function runtime.load(path)
-  search_beside(path)
-  local chunk, why = compile(path)
-  if not chunk then
-    return "cannot load the script: " .. why
-  end
-  local ok, result = xpcall(chunk, function(err)
-    return type(err) == "string" and debug.traceback("error in the script: " .. err, 2) or tostring(err)
-  end)
-  if not ok then
-    return result
-  elseif not filesystem.is(result) then
-    return ("%s returned %s: end it with `return fs`, where fs comes from fractal.lowlevel{} or another constructor")
-      :format(path, result == nil and "nothing" or "a " .. type(result))
-  end
-  fs = result
-  report.serve(fs)
-  return nil
+  local why = script.load(path)
+  report.serve(script.fs)
+  return why
 end
 
 function runtime.settings()
-  return filesystem.words(fs)
+  return filesystem.words(script.fs)
 end
 
 function runtime.options()
-  return filesystem.option_list(fs)
+  return filesystem.option_list(script.fs)
 end
 
 function runtime.single_only()
-  return filesystem.single_only(fs)
+  return filesystem.single_only(script.fs)
 end
 
 function runtime.set_option(name, value)
-  fs.options[name] = value
+  given[name], script.fs.options[name] = value, value
 end
 
 function runtime.capabilities()
-  return filesystem.capabilities(fs)
+  return filesystem.capabilities(script.fs)
 end
 
 --- Calls fs.prepare(), before anything is mounted: options are known, nothing may wait. Returns nil, or why there is to
 -- be no mount.
 function runtime.prepare()
-  if fs.prepare then
-    local result, err = fs.prepare()
+  local prepare = script.fs.prepare
+  if prepare then
+    local result, err = prepare()
     if result == nil and err ~= nil then
       return errno.check(err) and "prepare returned " .. errno.strerror(err) or tostring(err)
     end
@@ -110,12 +61,12 @@ end
 -- several states that share nothing?
 function runtime.init(pointer, conn, per_worker)
   session.per_worker = per_worker
-  task.adopt()
+  task.adopt(task.age)
   log.attach(pointer)
-  for _, text in ipairs(filesystem.misspelt(fs)) do
+  for _, text in ipairs(filesystem.misspelt(script.fs)) do
     log.warn("%s", text)
   end
-  local low = filesystem.lowered(fs)
+  local low = filesystem.lowered(script.fs)
   if low.init then
     local result, err = low.init(require("fractal.conn").wrap(conn))
     if result == nil and err ~= nil then
@@ -123,12 +74,14 @@ function runtime.init(pointer, conn, per_worker)
       return errno.check(err) and err or errno.E.IO
     end
   end
+  require("fractal.dispatch").use(low)
 end
 
 --- Calls fs.destroy(). The session is there until it returns.
 function runtime.destroy()
-  if fs.destroy then
-    local ok, err = xpcall(fs.destroy, report.catch)
+  local destroy = script.fs.destroy
+  if destroy then
+    local ok, err = xpcall(destroy, report.catch)
     if not ok then
       report.caught("destroy", err)
     end
@@ -138,27 +91,44 @@ function runtime.destroy()
   log.attach(nil)
 end
 
+--- What is misspelt or missing, one sentence each.
+local function mistakes(fs)
+  local list = filesystem.misspelt(fs)
+  for _, row in ipairs(filesystem.kind(fs).required) do
+    if not fs[row[1]] then
+      list[#list + 1] = ("no %s: %s"):format(row[1], row[2])
+    end
+  end
+  return list
+end
+
 --- Lists the handlers. Returns the text, and whether something is wrong.
 function runtime.check()
-  local lines, names, kind = {}, {}, filesystem.kind(fs)
+  local fs = script.fs
+  local names, signatures = {}, filesystem.kind(fs).signatures
   for name, value in pairs(fs) do
-    if type(value) == "function" and kind.signatures[name] then
+    if type(value) == "function" and signatures[name] then
       names[#names + 1] = name
     end
   end
   table.sort(names)
-  lines[1] = ("%d handlers: %s"):format(#names, table.concat(names, " "))
-  local wrong = filesystem.misspelt(fs)
-  for _, text in ipairs(wrong) do
-    lines[#lines + 1] = text
-  end
-  for _, row in ipairs(kind.required) do
-    if not fs[row[1]] then
-      wrong[#wrong + 1] = row[1]
-      lines[#lines + 1] = ("no %s: %s"):format(row[1], row[2])
-    end
-  end
-  return table.concat(lines, "\n") .. "\n", #wrong > 0
+  local lines = mistakes(fs)
+  table.insert(lines, 1, ("%d handlers: %s"):format(#names, table.concat(names, " ")))
+  return table.concat(lines, "\n") .. "\n", #lines > 1
+end
+
+--- What is wrong with the script, as lines; nil where nothing is.
+function runtime.mistakes()
+  local list = mistakes(script.fs)
+  return #list > 0 and table.concat(list, "\n") or nil
+end
+
+--- In a state that has tried the script for others: sends a step of the reload to a worker. See fractal.reload.
+function runtime.send_step(worker, step, ticket, speaks, entry_ttl, attr_ttl, negative_ttl)
+  require("fractal.reload").send(worker, {
+    step = step, ticket = ticket, speaks = speaks, options = given,
+    entry_ttl = entry_ttl, attr_ttl = attr_ttl, negative_ttl = negative_ttl,
+  })
 end
 
 --- An error ended a coroutine: logs it, and answers for the request in hand, if any. See fractal.report.
@@ -168,7 +138,7 @@ end
 
 --- The drain loop of one worker; see fractal.dispatch.
 function runtime.drain(worker)
-  return require("fractal.dispatch").drain(filesystem.lowered(fs), worker)
+  return require("fractal.dispatch").drain(worker)
 end
 
 return runtime

@@ -25,13 +25,27 @@ int fractal_clock_gettime(int clock, struct fractal_timespec *now) __asm__("cloc
 
 local C, running, yield = ffi.C, coroutine.running, coroutine.yield
 local MAX_TAG = 0x7fffffff
+local LATE_WAITS = 100 -- so often a task may still wait when its age is over, to clean up
 
 local task = {}
+
+local weak = { __mode = "k" }
+
+--- An age lasts from one reload of the script to the next. What runs in it by itself (repeated timers, tasks and timers
+-- of `init`) ends with it; what a request has begun belongs to no age, and ends when it is done.
+local function new_age()
+  return { over = false, timers = setmetatable({}, weak), waits = {}, late = setmetatable({}, weak) }
+end
+
+local REQUEST = new_age() -- never over
+task.age = new_age() -- of the script that serves
+task.new_age = new_age
 
 local waiting = {} -- tag → coroutine
 -- tag → what the kernel still reads or writes; kept here only to be kept
 local anchors = {} -- luacheck: ignore 241
-local own = setmetatable({}, { __mode = "k" }) -- coroutines that may wait
+-- Coroutines that may wait, each with the age it belongs to: see task.age.
+local own = setmetatable({}, { __mode = "k" })
 local last_tag = 0
 
 task.waiting = waiting
@@ -45,9 +59,9 @@ function task.now()
   return tonumber(timespec.sec) + tonumber(timespec.nsec) / 1e9
 end
 
---- Marks the running coroutine as one that the worker resumes.
-function task.adopt()
-  own[running()] = true
+--- Marks the running coroutine as one that the worker resumes. Without an age: to serve requests.
+function task.adopt(age)
+  own[running()] = age or REQUEST
 end
 
 local function free_tag()
@@ -72,17 +86,43 @@ function task.new(what)
   return io
 end
 
+--- A wait of a coroutine whose age is over ends at once; one that goes on waiting all the same is left for ever.
+local function wait_late(co, age, io, tag)
+  age.late[co] = (age.late[co] or 0) + 1
+  if age.late[co] > LATE_WAITS then
+    waiting[tag] = coroutine.create(function()
+      anchors[tag] = nil
+      C.fractal_io_free(io)
+    end)
+  end
+  C.fractal_io_cancel(io, errno.E.CANCELED)
+end
+
+--- Notes what a task of an age waits for, or that it waits no more.
+local function note_wait(co, io)
+  local age = own[co]
+  if age ~= REQUEST then
+    age.waits[co] = io
+  end
+  return age
+end
+
 --- Waits until the operation is done and frees it. Returns what it ended with: >= 0, or -errno. `anchor` is kept alive
 -- until then.
 function task.wait(io, anchor)
-  local tag = free_tag()
+  local tag, co = free_tag(), running()
   if io.req ~= nil then
     view.keep(io.req)
   end
-  waiting[tag], anchors[tag] = running(), anchor
+  waiting[tag], anchors[tag] = co, anchor
   io.tag = tag
   C.fractal_io_wait(io)
+  local age = note_wait(co, io)
+  if age.over then
+    wait_late(co, age, io, tag)
+  end
   yield(true)
+  note_wait(co, nil)
   anchors[tag] = nil
   local result = io.result
   C.fractal_io_free(io)
@@ -101,11 +141,11 @@ end
 
 -- tasks ---------------------------------------------------------------------------------------------------------
 
---- Runs fn(…) as a task on this worker, soon. An error in it is logged with its traceback.
-function task.spawn(fn, ...)
+--- Runs fn(…) as a task of this age.
+local function spawn_in(age, fn, ...)
   local worker = C.fractal_worker_current()
   if worker == nil then
-    error("spawn is possible in handlers, init and tasks only", 2)
+    error("spawn is possible in handlers, init and tasks only", 3)
   end
   local n, args = select("#", ...), { ... }
   local io, tag = C.fractal_io_new(worker), free_tag()
@@ -114,9 +154,24 @@ function task.spawn(fn, ...)
     C.fractal_io_free(io)
     return fn(unpack(args, 1, n))
   end)
-  own[waiting[tag]] = true
+  own[waiting[tag]] = age
   io.tag = tag
   C.fractal_io_complete(io, 0)
+end
+
+--- The age of what the running code begins.
+local function age_here()
+  return own[running() or false] or REQUEST
+end
+
+--- Runs fn(…) as a task on this worker, soon. An error in it is logged with its traceback.
+function task.spawn(fn, ...)
+  spawn_in(age_here(), fn, ...)
+end
+
+--- The same for a task of the library's own, which no reload of the script ends.
+function task.spawn_apart(fn, ...)
+  spawn_in(REQUEST, fn, ...)
 end
 
 --- Sleeps. Returns true, or nil and E.INTR, E.CANCELED.
@@ -164,7 +219,7 @@ end
 --- `refused`, where given, is called instead of fn when the timer cannot run (without io_uring).
 function task.timeout(seconds, fn, refused)
   local self = setmetatable({}, timer)
-  task.spawn(function()
+  spawn_in(age_here(), function()
     local due, result = timer_sleep(self, seconds)
     if due then
       guarded("a function of fractal.timeout", fn)
@@ -176,13 +231,28 @@ function task.timeout(seconds, fn, refused)
 end
 
 function task.every(seconds, fn)
-  local self = setmetatable({}, timer)
-  task.spawn(function()
+  local self, age = setmetatable({}, timer), age_here()
+  if age == REQUEST then
+    age = task.age
+  end
+  age.timers[self] = true
+  spawn_in(REQUEST, function()
     while timer_sleep(self, seconds) do
       guarded("a function of fractal.every", fn)
     end
   end)
   return self
+end
+
+--- Ends an age: its repeated timers begin no further run, and what its tasks wait for ends with E.CANCELED.
+function task.retire(age)
+  age.over = true
+  for self in pairs(age.timers) do
+    self:cancel()
+  end
+  for _, io in pairs(age.waits) do
+    C.fractal_io_cancel(io, errno.E.CANCELED)
+  end
 end
 
 -- ordering ------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ local task = require "fractal.task"
 
 local C = ffi.C
 
-local functions = {}
+local functions = {} -- name → function
 local calls = {} -- number of a call → { io = what its caller waits for, answer = … }
 local last_call = 0
 
@@ -30,6 +30,21 @@ function worker.register(name, fn)
     error("fractal.worker.register takes a name and a function", 2)
   end
   functions[name] = fn
+end
+
+--- The script runs once more and registers its functions anew; until all have done so, those of before count, too.
+-- Returns a function that goes back to them.
+function worker.begin()
+  local before = functions
+  functions = setmetatable({}, { __index = before })
+  return function()
+    functions = before
+  end
+end
+
+--- What is not registered any more goes.
+function worker.keep()
+  setmetatable(functions, nil)
 end
 
 local function send(to, message)
@@ -98,7 +113,7 @@ local function settle(message)
   end
 end
 
---- Takes the messages that came to this worker. Called by its drain loop.
+--- Takes the messages that came to this worker: calls, answers, and steps of a reload. Called by its drain loop.
 function worker.deliver(pointer)
   local mail = C.fractal_worker_receive(pointer)
   while mail ~= nil do
@@ -109,6 +124,8 @@ function worker.deliver(pointer)
       log.error("a message to this worker makes no sense: %s", message)
     elseif message.answer_to then
       settle(message)
+    elseif message.order then
+      task.spawn(require("fractal.reload").obey, message.order)
     else
       task.spawn(serve, message)
     end

@@ -108,7 +108,7 @@ describe("the reference", function()
   end)
 
   it("has every handler, and no other", function()
-    local missing, wrong, known = {}, {}, { prepare = true, init = true, destroy = true, flock = true }
+    local missing, wrong, known = {}, {}, { prepare = true, reload = true, init = true, destroy = true, flock = true }
     for _, row in ipairs(ops) do
       known[row.name] = true
     end
@@ -132,14 +132,14 @@ describe("the reference", function()
   it("has every handler by path", function()
     for name, arguments in pairs(advice.pathfs) do
       local signature = ("`%s(%s)`"):format(name, arguments)
-      assert.is_truthy(name == "reload" or reference:find(signature, 1, true), signature)
+      assert.is_truthy(reference:find(signature, 1, true), signature)
     end
   end)
 
   it("has the handlers' arguments as the hints tell them", function()
     for name, arguments in pairs(advice.lowlevel) do
       local signature = ("`fs.%s(%s)`"):format(name, arguments)
-      assert.is_truthy(name == "reload" or reference:find(signature, 1, true), signature)
+      assert.is_truthy(reference:find(signature, 1, true), signature)
     end
     for signature in reference:gmatch("\n| `fs%.([%w_]+%([^)]*%))`") do
       local name, arguments = signature:match("^([%w_]+)%((.*)%)$")

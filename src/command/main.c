@@ -11,10 +11,12 @@
 #include "guardian.h"
 #include "observer.h"
 #include "profiler.h"
+#include "reload.h"
 #include "report.h"
 #include "scheduling.h"
 #include "tool.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <luajit.h>
 #include <signal.h>
@@ -32,6 +34,8 @@ static struct {
 	char *mountpoint;
 	struct daemon daemon;
 	const struct cli *cli;
+	struct reload_target reload;
+	bool terminal;	    /* the command was started from one and stays in its foreground */
 	bool say_transport; /* it was not asked for, so say why it runs */
 	enum scheduling sched;
 } serving = { .daemon = { .ready_fd = -1 } };
@@ -57,15 +61,43 @@ static void on_signal(int number)
 	}
 }
 
+static bool has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/*
+ * A hang-up: the terminal was closed, which the kernel tells, or a shell that its end takes along; or somebody wants the script
+ * reloaded.
+ */
+static void on_hangup(int number, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	(void)context;
+	if (info->si_code == SI_KERNEL || (serving.terminal && !has_terminal()))
+		on_signal(number);
+	else
+		reload_ask();
+	errno = saved;
+}
+
 /* A hang-up that was ignored when the command started (nohup) stays so. */
 static void catch_signals(void)
 {
 	struct sigaction stop = { .sa_handler = on_signal, .sa_flags = SA_RESTART }, old;
+	struct sigaction hangup = { .sa_sigaction = on_hangup,
+				    .sa_flags = SA_RESTART | SA_SIGINFO };
 
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGTERM, &stop, NULL);
+	serving.terminal = serving.daemon.ready_fd < 0 && has_terminal();
 	if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN)
-		sigaction(SIGHUP, &stop, NULL);
+		sigaction(SIGHUP, &hangup, NULL);
 }
 
 /* After the mount's end a signal ends the process, even in a script's `destroy` that does not return. */
@@ -117,6 +149,9 @@ static void on_ready(struct fractal_session *session, void *user)
 	/* After the background's session is made: that may be a group of its own. */
 	scheduling_apply(serving.sched);
 	daemon_notify("READY=1");
+	err = reload_start(&serving.reload);
+	if (err)
+		report(FRACTAL_LOG_WARN, "the script cannot be reloaded: %s", strerror(-err));
 }
 
 /* ---- one mount --------------------------------------------------------------------------------------------------- */
@@ -125,8 +160,10 @@ static void on_ready(struct fractal_session *session, void *user)
 static int serve(const struct options *options, struct guardian *guardian)
 {
 	struct fractal_session *session;
-	int err = fractal_session_new(&session, &options->config);
+	int err = reload_prepare();
 
+	if (!err)
+		err = fractal_session_new(&session, &options->config);
 	if (err)
 		return err;
 	atomic_store(&serving.session, session);
@@ -146,6 +183,7 @@ static int serve(const struct options *options, struct guardian *guardian)
 	}
 	daemon_notify("STOPPING=1");
 	release_signals();
+	reload_stop();
 	host_end(serving.host);
 	fractal_session_free(session);
 	return err;
@@ -189,6 +227,7 @@ static int run_script(const struct cli *cli, const char *script, struct guardian
 		options.config.trace_json = cli->trace_json;
 		options.config.trace_write = report_trace;
 		status = cli_settle(cli, serving.host, &options);
+		serving.reload = (struct reload_target){ cli, script, serving.host, &options };
 		if (!status && serve_host(&options, guardian))
 			status = CLI_FAILED;
 		host_free(serving.host);

@@ -381,6 +381,50 @@ int options_finish(struct options *options)
 	return 0;
 }
 
+/* ---- comparing --------------------------------------------------------------------------------------------------- */
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_value(const struct row *row, const struct options *a, const struct options *b)
+{
+	const void *x = (const char *)a + row->offset, *y = (const char *)b + row->offset;
+
+	switch (row->kind) {
+	case KIND_TEXT:
+	case KIND_STATE:
+		return same_text(*(char *const *)x, *(char *const *)y);
+	case KIND_ON:
+	case KIND_OFF:
+		return *(const bool *)x == *(const bool *)y;
+	case KIND_CHOICE:
+		return *(const enum fractal_transport *)x == *(const enum fractal_transport *)y;
+	case KIND_SECONDS: /* ttls */
+		return true;
+	default:
+		return *(const uint32_t *)x == *(const uint32_t *)y;
+	}
+}
+
+void options_compare(const struct options *then, const struct options *now,
+		     void (*differs)(const char *name))
+{
+	uint64_t on = then->config.caps_on ^ now->config.caps_on;
+	uint64_t off = then->config.caps_off ^ now->config.caps_off;
+
+	for (size_t i = 0; i < ROWS; i++)
+		if (!same_value(&rows[i], then, now))
+			differs(rows[i].name);
+	for (size_t i = 0; i < CAPS; i++)
+		if ((on | off) & 1ull << caps[i].bit)
+			differs(caps[i].name);
+	for (size_t i = 0; i < MOUNT_ROWS; i++)
+		if (!same_text(then->mount_values[i], now->mount_values[i]))
+			differs(mount_option_at(i)->name);
+}
+
 /* ---- help ------------------------------------------------------------------------------------------------------- */
 
 const char *options_guess(const char *name, const char *const *more, size_t count)

@@ -50,6 +50,13 @@ int options_set(struct options *options, const char *name, const char *value, ch
 /* Fills config's strings from the words taken so far; they live until options_free(). 0 or -ENOMEM. */
 int options_finish(struct options *options);
 
+/*
+ * Calls @differs for each option that has another value in @now than in @then and counts only at the mount: all but the
+ * ttls.
+ */
+void options_compare(const struct options *then, const struct options *now,
+		     void (*differs)(const char *name));
+
 /* The known name most like @name, also looking at @more, or NULL when none is near. */
 const char *options_guess(const char *name, const char *const *more, size_t count);
 

@@ -133,9 +133,9 @@ return function(low, p)
   local fs, path_of = p.fs, p.path
   local checked = 0
   local ref = ffi.new("struct fractal_path_ref")
-  local inos = {} -- nodeid → inode number that the script gave
+  local inos = p.kept.inos -- nodeid → inode number that the script gave
   p.inos = inos
-  local ghosts = {} -- nodeid → what getattr told of a directory before it was removed
+  local ghosts = p.kept.ghosts -- nodeid → what getattr told of a directory before it was removed
 
   --- Scripts keep fields of their own in what they return; one that is a letter off is a mistake.
   local function check_fields(path, r)

@@ -6,6 +6,7 @@
 local ffi = require "ffi"
 require "fractal.cdef"
 local errno = require "fractal.errno"
+local kept = require "fractal.kept"
 local log = require "fractal.log"
 local report = require "fractal.report"
 local session = require "fractal.session"
@@ -43,7 +44,7 @@ end
 
 --- p.path(ino), p.child(parent, name), p.removed(ino), p.attach(): the table of the session that is served.
 local function add_paths(p)
-  local paths, stamps, removed = {}, {}, {}
+  local paths, stamps, removed = p.kept.paths, p.kept.stamps, p.kept.removed
   local buffer = ffi.gc(ffi.new("struct fractal_path"), C.fractal_path_free)
   local tree -- struct fractal_paths *
 
@@ -138,7 +139,7 @@ end
 
 --- p.keep(ino, value, op, path) → number for the kernel; p.value(fh), p.drop(fh); p.handle_of(ino).
 local function add_handles(p)
-  local values, inodes, free, last = {}, {}, {}, 0
+  local values, inodes, free = p.kept.values, p.kept.inodes, p.kept.free
 
   --- Keeps what the script's open returned. With several states it is a number, for any of them may be asked next.
   function p.keep(ino, value, op, path)
@@ -152,8 +153,8 @@ local function add_handles(p)
     end
     local fh = table.remove(free)
     if not fh then
-      last = last + 1
-      fh = last
+      fh = p.kept.last + 1
+      p.kept.last = fh
     end
     values[fh], inodes[fh] = value, ino
     return fh
@@ -167,7 +168,7 @@ local function add_handles(p)
   end
 
   function p.drop(fh)
-    if not session.per_worker then
+    if inodes[fh] then
       values[fh], inodes[fh] = nil, nil
       free[#free + 1] = fh
     end
@@ -230,9 +231,16 @@ function context.count(op, path, result, err, limit, what)
   return result
 end
 
+--- What a reloaded script finds again: caches of paths, the values of open files, and what is noted of inodes.
+local function new_kept()
+  return {
+    paths = {}, stamps = {}, removed = {}, values = {}, inodes = {}, free = {}, last = 0, inos = {}, ghosts = {},
+  }
+end
+
 --- What the parts of the filesystem `fs` share.
 function context.new(fs, settings)
-  local p = { fs = fs, settings = settings, said = {} }
+  local p = { fs = fs, settings = settings, said = {}, kept = kept.get(kept.own "pathfs", new_kept) }
   add_paths(p)
   add_handles(p)
 

@@ -17,9 +17,10 @@ local UNKNOWN_INO = 0xffffffff
 local EXPECTED = "a list or an iterator of names, or of tables such as { name = \"a\", type = \"file\" }"
 local DOTS = 2 -- "." and "..", which stand before the snapshot
 
---- The listing that a file handle of a directory stands for.
+--- The listing that a file handle of a directory stands for. There is none where the directory was opened by a script
+-- that could not list any, before it was reloaded.
 local function listing_of(fh)
-  return ffi.cast("struct fractal_listing *", ffi.cast("uintptr_t", fh))
+  return fh ~= 0 and ffi.cast("struct fractal_listing *", ffi.cast("uintptr_t", fh))
 end
 
 --- S_IFMT bits of an entry's type or mode, or nil and what is wrong.
@@ -84,7 +85,7 @@ return function(low, p)
   end
 
   local function value_of(listing)
-    return fs.opendir and p.value(listing.fh) or nil
+    return listing and fs.opendir and p.value(listing.fh) or nil
   end
 
   function low.releasedir(_, ino, fh)
@@ -93,11 +94,11 @@ return function(low, p)
       local path = p.path(ino)
       context.status("releasedir", path, fs.releasedir(path, value_of(listing)))
     end
-    if fs.opendir then
+    if listing then
       p.drop(listing.fh)
+      C.fractal_listing_free(listing)
+      C.fractal_paths_release(p.tree, ino)
     end
-    C.fractal_listing_free(listing)
-    C.fractal_paths_release(p.tree, ino)
   end
 
   if fs.fsyncdir then
@@ -181,7 +182,9 @@ return function(low, p)
   --- The listing behind fh, fresh where it is read from the start.
   local function listing_at(path, offset, fh)
     local listing = listing_of(fh)
-    if offset == 0 or not listing.filled then
+    if not listing then
+      return nil, E.BADF
+    elseif offset == 0 or not listing.filled then
       local ok, err = read_all(listing, path)
       if not ok then
         return nil, err

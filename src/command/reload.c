@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* reload.c - see reload.h. */
+#include "reload.h"
+#include "exchange.h"
+#include "report.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct {
+	struct reload_target target;
+	int wake_fd; /* eventfd: reloads asked for */
+	atomic_bool quit;
+	bool started;
+	pthread_t thread;
+	int generation; /* versions of the script that have served */
+} reload = { .wake_fd = -1 };
+
+static double now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* ---- one reload ---- */
+
+static void warn_of_option(const char *name)
+{
+	report(FRACTAL_LOG_WARN, "%s is another one than at the mount: that needs a remount", name);
+}
+
+/* Settles the options as at the mount. */
+static int settle(struct host *trial, struct options *options)
+{
+	const struct reload_target *target = &reload.target;
+
+	if (cli_settle(target->cli, trial, options) || host_refuse_mistakes(trial))
+		return -EINVAL;
+	return host_capabilities(trial, &options->config.caps_on);
+}
+
+static int try_version(struct options *options)
+{
+	const struct reload_target *target = &reload.target;
+	struct host *trial;
+	int rc = host_load(&trial, target->script, report_sink);
+
+	if (rc)
+		return rc;
+	rc = settle(trial, options);
+	if (!rc)
+		rc = exchange_states(target->host, trial, &options->config);
+	if (!rc)
+		options_compare(target->options, options, warn_of_option);
+	host_free(trial);
+	return rc;
+}
+
+static void reload_once(void)
+{
+	struct options options;
+	double begun = now_ms();
+	int rc = options_init(&options);
+
+	if (!rc)
+		rc = try_version(&options);
+	options_free(&options);
+	if (!rc)
+		report(FRACTAL_LOG_INFO, "reloaded %s (generation %d) in %.0f ms",
+		       reload.target.script, ++reload.generation, now_ms() - begun);
+	else if (rc != -ECANCELED)
+		report(FRACTAL_LOG_ERROR, "%s was not reloaded: the old one goes on",
+		       reload.target.script);
+}
+
+/* ---- the thread ---- */
+
+static void *reload_main(void *arg)
+{
+	uint64_t asked;
+
+	(void)arg;
+	while (read(reload.wake_fd, &asked, sizeof(asked)) > 0 && !atomic_load(&reload.quit))
+		reload_once();
+	return NULL;
+}
+
+int reload_prepare(void)
+{
+	reload.wake_fd = eventfd(0, EFD_CLOEXEC);
+	return reload.wake_fd < 0 ? -errno : 0;
+}
+
+void reload_ask(void)
+{
+	uint64_t one = 1;
+	ssize_t written = write(reload.wake_fd, &one, sizeof(one));
+
+	(void)written;
+}
+
+int reload_start(const struct reload_target *target)
+{
+	int rc;
+
+	reload.target = *target;
+	reload.generation = 1;
+	rc = -pthread_create(&reload.thread, NULL, reload_main, NULL);
+	reload.started = !rc;
+	return rc;
+}
+
+void reload_stop(void)
+{
+	if (reload.started) {
+		atomic_store(&reload.quit, true);
+		exchange_cancel();
+		reload_ask();
+		pthread_join(reload.thread, NULL);
+		reload.started = false;
+	}
+	close(reload.wake_fd);
+}
