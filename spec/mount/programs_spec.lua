@@ -116,7 +116,7 @@ for _, run in ipairs(helper.quick and {} or runs) do
     it("this project is built, and runs from there", function()
       run_in_mount(300, [[
         mkdir source
-        tar -C $PROJECT -cf - CMakeLists.txt src bindings lua spec/c packaging examples | tar -C source -xf -
+        tar -C $PROJECT --exclude='./build*' --exclude=./.git -cf - . | tar -C source -xf -
         cmake -S source -B build -G Ninja -DCMAKE_BUILD_TYPE=Debug -DBUILD_TESTING=OFF >$TMP/log 2>&1 || cat $TMP/log
         cmake --build build -j 2 >$TMP/log 2>&1 || { cat $TMP/log; exit 1; }
         build/fractal-lua --version
