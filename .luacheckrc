@@ -7,4 +7,5 @@ color = false
 exclude_files = { "build*/**" }
 
 files["spec/**/*_spec.lua"] = { std = "luajit+busted" }
+files["lua/fractal/templates/*_spec.lua"] = { std = "luajit+busted" }
 files[".busted"] = { std = "luajit" }

@@ -24,6 +24,7 @@ local testing = {
   directory = mounts.directory,
   eventually = process.eventually,
   read_file = process.read_file,
+  start = mounts.start,
   write_file = process.write_file,
 }
 
@@ -109,6 +110,31 @@ local known = {
   user = true, dir = true, env = true, faults = true,
 }
 
+-- The directory of the file from which this module was called, with a slash, or nil.
+local function callers_directory()
+  local own = debug.getinfo(1, "S").source
+  local level, source = 2, own
+  while source and (source == own or source:sub(1, 1) ~= "@") do
+    local info = debug.getinfo(level, "S")
+    level, source = level + 1, info and info.source
+  end
+  return source and source:match("^@(.*/)")
+end
+
+-- Where a script is: beside the file that asks for it, or else as the current directory has it; an absolute path, or
+-- nil where there is none.
+local function find_script(name)
+  if name:sub(1, 1) == "/" then
+    return sys.access(name, "r") and name
+  end
+  for _, directory in ipairs { callers_directory() or "./", "./" } do
+    local path = (directory:sub(1, 1) == "/" and "" or sys.getcwd() .. "/") .. directory .. name
+    if sys.access(path, "r") then
+      return path
+    end
+  end
+end
+
 local function check_settings(settings)
   for name in pairs(settings) do
     if not known[name] then
@@ -117,8 +143,6 @@ local function check_settings(settings)
   end
   if (settings.script == nil) == (settings.source == nil) then
     error("testing.mount takes either script, the path of one, or source, its text", 3)
-  elseif settings.script and not sys.access(settings.script, "r") then
-    error(("the script %s cannot be read"):format(settings.script), 3)
   end
 end
 
@@ -151,8 +175,6 @@ local function add_faults(settings)
     script = base .. "/source.lua"
     process.write_file(script, settings.source)
     settings.source = nil
-  elseif script:sub(1, 1) ~= "/" then
-    script = sys.getcwd() .. "/" .. script
   end
   settings.script = ("%s/%s"):format(base, script:match("[^/]+$"):gsub("^source", "script"))
   process.write_file(settings.script, faulty(script, settings.faults))
@@ -165,7 +187,7 @@ local function in_short(log)
 end
 
 --- Mounts a filesystem, served by a process of its own, and waits until it answers. settings:
---   script      path of a script, or
+--   script      path of a script: beside the file that calls this, or from the current directory on; or
 --   source      its text: a filesystem written in the test
 --   transport   "uring", "dev" or "auto" (default: what FRACTAL_TRANSPORT names, or auto)
 --   workers     how many threads serve
@@ -187,6 +209,9 @@ function testing.mount(settings)
   local all = { binary = testing.find_command(), transport = os.getenv("FRACTAL_TRANSPORT") }
   for name, value in pairs(settings) do
     all[name] = value
+  end
+  if settings.script then
+    all.script = find_script(settings.script) or error(("the script %s cannot be read"):format(settings.script), 2)
   end
   if settings.faults then
     add_faults(all)

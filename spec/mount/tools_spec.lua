@@ -2,6 +2,7 @@
 
 local helper = require "spec.helper"
 local process = require "fractal.testing.process"
+local sys = require "fractal.testing.sys"
 local tool = require "fractal.tool"
 
 describe("a tool", function()
@@ -9,7 +10,7 @@ describe("a tool", function()
 
   it("is listed by --help with one line", function()
     local out = helper.run({ "--help" }).out
-    assert.truthy(out:find("\n  new                write a filesystem to begin with\n", 1, true), out)
+    assert.truthy(out:find("\n  new                write a filesystem and its spec to begin with\n", 1, true), out)
   end)
 
   it("has a help of its own", function()
@@ -102,11 +103,18 @@ end)
 describe("new", function()
   after_each(helper.teardown)
 
-  it("writes a filesystem that mounts at once", function()
+  it("writes a filesystem and its spec, and says what to do with them", function()
     local base = helper.directory()
     local result = helper.run({ "new", "firstfs" }, 20, { cwd = base })
     assert.same({ 0, "" }, { result.status, result.err })
-    assert.truthy(result.out:find("^wrote firstfs.lua\n"), result.out)
+    assert.equal([[
+wrote firstfs.lua and firstfs_spec.lua
+
+Next:
+  fractal-lua --check firstfs.lua
+  mkdir -p /tmp/firstfs && fractal-lua firstfs.lua /tmp/firstfs
+  fractal-lua test firstfs.lua
+]], result.out)
     local m = helper.mount { script = base .. "/firstfs.lua" }
     assert.truthy(m.ready:find(": firstfs, ", 1, true), m.ready)
     local ok, out = m:sh("cat $MNT/hello", 5)
@@ -114,20 +122,54 @@ describe("new", function()
     assert.equal("Hello, world!\n", out)
   end)
 
+  for template, rows in pairs {
+    hello = { tests = 4 }, memory = { tests = 3 }, tree = { tests = 3 },
+    passthrough = { tests = 3, option = "source=/usr" },
+    http = { tests = 3, option = "url=http://127.0.0.1:9" },
+  } do
+    it(("%s: passes the check and its own spec, from any directory"):format(template), function()
+      local base = helper.directory()
+      local result = helper.run({ "new", "sub/a-fs.lua", "--template=" .. template }, 20, { cwd = base })
+      assert.equal(1, result.status)
+      assert.truthy(result.err:find("cannot write sub/a-fs.lua", 1, true), result.err)
+      sys.mkdir(base .. "/sub")
+      result = helper.run({ "new", "sub/a-fs.lua", "--template=" .. template }, 20, { cwd = base })
+      assert.same({ 0, "" }, { result.status, result.err })
+      for _, name in ipairs { "a-fs.lua", "a-fs_spec.lua" } do
+        local text = helper.read_file(base .. "/sub/" .. name)
+        assert.truthy(text:find("a-fs", 1, true), text)
+        assert.is_nil(text:find("NAME", 1, true), text)
+      end
+      result = helper.run({ "test", "sub/a-fs.lua", "--no-posix", "--transport=dev",
+        unpack(rows.option and { "-o", rows.option } or {}) }, 60, { cwd = base })
+      assert.equal(0, result.status, result.out .. result.err)
+      local total = ("\n  %d passed, 0 failed\n"):format(rows.tests)
+      assert.truthy(result.out:find(total, 1, true), result.out)
+      assert.is_nil(result.out:find("pending", 1, true), result.out)
+    end)
+  end
+
   it("does not overwrite", function()
     local base = helper.directory()
     helper.write_file(base .. "/mine.lua", "mine")
-    for _, name in ipairs { "mine", "mine.lua" } do
+    helper.write_file(base .. "/other_spec.lua", "mine")
+    for name, file in pairs { mine = "mine.lua", ["mine.lua"] = "mine.lua", other = "other_spec.lua" } do
       local result = helper.run({ "new", name }, 20, { cwd = base })
-      assert.equal("fractal-lua: error: mine.lua is already there: choose another name, or remove it\n", result.err)
+      local sentence = file .. " is already there: choose another name, or remove it"
+      assert.equal(("fractal-lua: error: %s\n"):format(sentence), result.err)
       assert.equal(1, result.status)
     end
     assert.equal("mine", helper.read_file(base .. "/mine.lua"))
+    assert.equal("", helper.read_file(base .. "/other.lua"))
   end)
 
-  it("refuses what is no name, and where it cannot write", function()
+  it("refuses what is no name, an unknown template, and where it cannot write", function()
     local result = helper.run { "new", "7 of nine" }
     assert.truthy(result.err:find('"7 of nine" is no name for a filesystem: begin with a letter', 1, true), result.err)
+    assert.equal(2, result.status)
+    result = helper.run { "new", "fs", "--template=ftp" }
+    assert.truthy(result.err:find("--template ftp: choose one of hello, memory, passthrough, tree, http", 1, true),
+      result.err)
     assert.equal(2, result.status)
     result = helper.run { "new", "/nowhere/fs" }
     assert.equal("fractal-lua: error: cannot write /nowhere/fs.lua: No such file or directory\n", result.err)

@@ -121,9 +121,12 @@ end
 
 local function run_posix(m, handlers, filter)
   local reason = why_not_writable(m)
-  local result = testing.posix(m, {
+  local ok, result = pcall(testing.posix, m, {
     reading = reason ~= nil, lenient = true, skip = skips(handlers), filter = filter, timeout = 20,
   })
+  if not ok then
+    return count(false, result)
+  end
   local part = reason and (", the part that changes nothing (%s)"):format(reason) or ""
   say("  POSIX suite%s: %s", part, posix.counts(result))
   tell_failures(result)

@@ -1,7 +1,7 @@
 -- NAME: a filesystem with one file that can be read.
 --
---   fractal-lua NAME.lua /mnt        (Ctrl-C ends it)
---   cat /mnt/hello                   (in another terminal)
+--   fractal-lua NAME.lua DIRECTORY        Ctrl-C ends it
+--   cat DIRECTORY/hello                   in another terminal
 
 local fractal = require "fractal"
 local E = fractal.errno
@@ -18,7 +18,7 @@ function fs.getattr(path)
   elseif path == "/hello" then
     return { type = "file", mode = "0444", size = #TEXT }
   end
-  return nil, E.NOENT -- an error is nil and its number: "No such file or directory"
+  return nil, E.NOENT -- an error is nil and its number, here "No such file or directory"
 end
 
 -- ls: the names in a directory.

@@ -32,6 +32,21 @@ function mounts.directory(parent)
   return directory
 end
 
+--- Starts a program (argv is a list) without waiting; returns the process: poll(), wait(seconds), kill(signal), and
+-- output(), what it has printed so far. options: user, env, cwd as for process.start.
+function mounts.start(argv, options)
+  local path = mounts.directory() .. "/output"
+  local settings = { out = path }
+  for name, value in pairs(options or {}) do
+    settings[name] = value
+  end
+  process.write_file(path, "")
+  sys.chmod(path, "666")
+  local child = process.start(argv, settings)
+  child.output = function() return process.read_file(path) end
+  return child
+end
+
 -- The line of /proc/self/mountinfo for what is mounted on dir: { connection = minor device number, type = …}.
 local function mount_entry(dir)
   local found
@@ -236,16 +251,11 @@ end
 --- Starts a shell command on the mount without waiting; returns the process: poll(), wait(seconds), kill(signal),
 -- and output().
 function Mount:start(command, options)
-  local path = mounts.directory() .. "/client"
-  local settings = { out = path, env = { MNT = self.dir } }
+  local settings = { env = { MNT = self.dir } }
   for name, value in pairs(options or {}) do
     settings[name] = value
   end
-  process.write_file(path, "")
-  sys.chmod(path, "666")
-  local child = process.start({ "bash", "-c", command }, settings)
-  child.output = function() return process.read_file(path) end
-  return child
+  return mounts.start({ "bash", "-c", command }, settings)
 end
 
 -- ---- what a test does to a server -------------------------------------------------------------------------------

@@ -154,6 +154,8 @@ end
 
 -- --------------------------------------------------------------------------------------------------------- the suite
 
+local runs = 0 -- of the suite, by this process
+
 local function absolute(dir)
   if dir:sub(1, 1) == "/" then return dir end
   return sys.must.getcwd() .. "/" .. dir
@@ -181,8 +183,9 @@ end
 -- Returns { passed, failed, skipped = counts, cases = { { name, status, message, seconds }… }, seconds }.
 function posix.run(dir, options)
   options = options or {}
+  runs = runs + 1
   local suite = setmetatable({
-    dir = absolute(dir), work = ("%s/posix-%d"):format(absolute(dir), sys.getpid()), serial = 0, late = 0,
+    dir = absolute(dir), work = ("%s/posix-%d-%d"):format(absolute(dir), sys.getpid(), runs), serial = 0, late = 0,
     capabilities = {}, timeout = options.timeout or 10, skip = skip_table(options.skip), reading = options.reading,
     lenient = options.lenient,
   }, Suite)
