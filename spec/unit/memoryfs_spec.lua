@@ -26,7 +26,11 @@ local function new_file(ino)
 end
 
 local function write(contents, file, offset, text)
-  return contents:write(file, ffi.cast("const uint8_t *", text), offset, #text)
+  local bytes = ffi.new("uint8_t[?]", math.max(#text, 1))
+  ffi.copy(bytes, text, #text)
+  local n, err = contents:write(file, bytes, offset, #text)
+  bytes[0] = 0 -- keeps the collector away until here
+  return n, err
 end
 
 local function read(contents, file, offset, n)
