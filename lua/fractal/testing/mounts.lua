@@ -106,8 +106,9 @@ end
 -- Waits for the ready line of a foreground server; nil and why there is none.
 function Mount:await_ready()
   process.eventually(ready_seconds, function()
+    local ended = self.process:poll() -- before the log is read: so what it has printed last is in there
     self.ready = ("\n" .. self.log()):match("\n(mounted [^\n]*)\n")
-    return self.ready or self.process:poll()
+    return self.ready or ended
   end)
   if self.ready then
     return true
