@@ -31,6 +31,11 @@ annotations.submodules = { "io", "notify", "backing", "log", "shared", "worker" 
 --- Classes of what handlers get and functions give: fields in their order, { name, type [, sentence] }; a field whose
 -- name has parentheses is a method, and its type what it returns.
 annotations.classes = {
+  Statvfs = {
+    { "bsize", "integer" }, { "frsize", "integer" }, { "blocks", "integer" }, { "bfree", "integer" },
+    { "bavail", "integer" }, { "files", "integer" }, { "ffree", "integer" }, { "favail", "integer" },
+    { "flag", "integer" }, { "namemax", "integer" },
+  },
   Time = { { "sec", "integer" }, { "nsec", "integer" } },
   Attr = {
     { "ino", "integer" }, { "mode", "integer", "type and permission bits" }, { "nlink", "integer" },
@@ -119,26 +124,32 @@ annotations.classes = {
 local parameters = {
   arg = "integer", atime = "number", attr = "fractal.Attr", backlog = "integer", block = "integer",
   blocksize = "integer", buf = "fractal.View", child = "integer", cmd = "integer", conn = "fractal.Conn",
-  data = "fractal.View", datasync = "boolean", dir = "fractal.Dir", dirfd = "integer", domain = "integer",
-  entries = "table", entry = "fractal.Entry", errno = "integer", events = "integer",
+  data = "fractal.View", datasync = "boolean", device = "integer", dir = "fractal.Dir", dirfd = "integer",
+  domain = "integer", entries = "table", entry = "fractal.Entry", errno = "integer", events = "integer",
   exact = "{ atime: fractal.Time, mtime: fractal.Time }", fd = "integer", flags = "integer", fmt = "string",
-  fn = "function", from_offset = "integer?", gid = "integer", handle = "integer?", how = "any", id = "integer",
-  ino = "integer", input = "fractal.View", kind = "integer", length = "integer", lock = "fractal.Lock",
+  fn = "function", from_offset = "integer?", gid = "integer", handle = "integer?", host = "string", how = "any",
+  id = "integer", ino = "integer", input = "fractal.View", kind = "integer", length = "integer", lock = "fractal.Lock",
   make = "function",
   mask = "integer", mode = "integer", mtime = "number", n = "integer", n_or_view = "integer|fractal.View",
   name = "string", new = "string", newdirfd = "integer", newfh = "integer", newino = "integer", newname = "string",
   newoffset = "integer", newparent = "integer", newpath = "string", nlookup = "integer", offset = "integer",
   old = "string", olddirfd = "integer", op = "integer", open = "fractal.Open", options = "table",
-  output = "fractal.View", parent = "integer", path = "string", path_or_fd = "string|integer", protocol = "integer",
-  rdev = "integer", reason = "string", req = "fractal.Request", seconds = "number", set = "fractal.Set",
-  settings = "fractal.Settings", size = "integer", st = "fractal.Statfs", string_or_view = "string|fractal.View",
-  stx = "fractal.Statx", target = "string", timeout = "number", to_offset = "integer?", uid = "integer",
-  value = "fractal.View", view = "fractal.View", wait = "boolean", whence = "integer", where = "string",
+  output = "fractal.View", parent = "integer", parts = "(string|fractal.View)[]", path = "string",
+  path_or_fd = "string|integer", protocol = "integer", rdev = "integer", reason = "string", req = "fractal.Request",
+  seconds = "number", set = "fractal.Set", settings = "fractal.Settings", size = "integer", st = "fractal.Statfs",
+  string_or_view = "string|fractal.View", stx = "fractal.Statx", target = "string", timeout = "number",
+  to_offset = "integer?", uid = "integer", value = "fractal.View", view = "fractal.View", views = "fractal.View[]",
+  wait = "boolean", whence = "integer", where = "string",
 }
 
 --- Where an argument of that name is of another type.
 local special = {
   ["fractal.io.splice"] = { from = "integer", to = "integer" },
+  ["fractal.io.copy_file_range"] = { from = "integer", to = "integer" },
+  ["fractal.io.lseek"] = { whence = '"set"|"cur"|"end"|"data"|"hole"' },
+  ["fractal.io.setxattr"] = { value = "string" },
+  ["fractal.io.utimensat"] = { atime = 'number|"now"|nil', mtime = 'number|"now"|nil' },
+  ["fractal.io.fchownat"] = { uid = "integer?", gid = "integer?" },
   ["fractal.backing.open"] = { ino = "integer?" },
   ["fractal.pathfs"] = { settings = "fractal.PathSettings" },
   ["fractal.tree"] = { settings = "fractal.PathSettings" },
@@ -156,7 +167,9 @@ local arrows = {
   fd = "integer?, integer?", bytes = "integer?, integer?", string = "string?, integer?",
   table = "fractal.Stat?, integer?",
   ["string or bytes"] = "string|integer|nil, integer?", seconds = "number", events = "integer?, integer?",
-  id = "integer?, integer?", ["id or nil"] = "integer?",
+  id = "integer?, integer?", ["id or nil"] = "integer?", offset = "integer?, integer?",
+  statvfs = "fractal.Statvfs?, integer?", names = "string[]?, integer?", addresses = "string[]?, integer?",
+  entries = "{ name: string, ino: integer, type: string }[]?, integer?",
 }
 
 --- Results of functions that have no arrow: by name, else by the beginning of the name.

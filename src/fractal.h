@@ -332,7 +332,44 @@ FRACTAL_API void fractal_worker_wake(struct fractal_worker *worker);
 FRACTAL_API const struct fractal_op_stats *fractal_worker_stats(const struct fractal_worker *worker,
 								uint32_t opcode);
 
-/* ---- waiting: operations on the worker's ring ------------------------------------------------------ */
+/* ---- waiting: operations on the worker's ring, or on threads -------------------------------------- */
+
+/* System calls that io_uring lacks. Their arguments are the man page's, if nothing else is said. */
+enum fractal_call {
+	FRACTAL_CALL_GETDENTS, /* getdents64(2) */
+	FRACTAL_CALL_TRUNCATE,
+	FRACTAL_CALL_FCHMOD,
+	FRACTAL_CALL_FCHMODAT,
+	FRACTAL_CALL_FCHOWNAT,
+	FRACTAL_CALL_UTIMENSAT,
+	FRACTAL_CALL_READLINKAT,
+	FRACTAL_CALL_MKNODAT,
+	FRACTAL_CALL_SYNCFS,
+	FRACTAL_CALL_COPY_FILE_RANGE,
+	FRACTAL_CALL_GETXATTR,
+	FRACTAL_CALL_FGETXATTR,
+	FRACTAL_CALL_SETXATTR,
+	FRACTAL_CALL_FSETXATTR,
+	FRACTAL_CALL_LISTXATTR,
+	FRACTAL_CALL_FLISTXATTR,
+	FRACTAL_CALL_REMOVEXATTR,
+	FRACTAL_CALL_FREMOVEXATTR,
+	FRACTAL_CALL_LSEEK,   /* fd, int64_t *offset, whence: the offset found is left in *offset */
+	FRACTAL_CALL_STATVFS, /* path, struct statvfs * */
+	FRACTAL_CALL_FSTATVFS, /* fd, struct statvfs * */
+	FRACTAL_CALL_COUNT,
+};
+
+enum {
+	FRACTAL_ADDRESSES = 16
+};
+
+/* One address of a host. */
+struct fractal_address {
+	uint16_t family;  /* AF_INET, AF_INET6 */
+	uint8_t addr[16]; /* in network order; of IPv4 the first 4 bytes */
+	uint32_t scope;	  /* of IPv6 link-local addresses: the interface */
+};
 
 /*
  * An operation that a handler or task waits for. The fields are the owner's to read; all calls but fractal_io_complete()
@@ -351,7 +388,7 @@ FRACTAL_API struct fractal_io *fractal_io_new(struct fractal_worker *worker);
 /**
  * Queues it as io_uring request @opcode (IORING_OP_X) with the fields of io_uring_enter(2)'s submission entry; @flags goes into
  * rw_flags. @timeout: seconds after which it ends with -ETIMEDOUT, negative for none. Buffers must live until it is taken.
- * -ENOSYS: this worker has no ring.
+ * Where the worker has no ring, or its kernel's lacks the operation, it runs as fractal_io_call() does. -EAGAIN: too many do.
  */
 FRACTAL_API int fractal_io_start(struct fractal_io *io, uint8_t opcode, int fd, const void *addr,
 				 uint32_t len, uint64_t off, uint32_t flags, double timeout);
@@ -363,6 +400,18 @@ FRACTAL_API int fractal_io_read_cached(int fd, void *buffer, uint32_t len, uint6
 /** Queues a splice(2); an offset of -1 means the file's own. */
 FRACTAL_API int fractal_io_splice(struct fractal_io *io, int from, int64_t from_off, int to,
 				  int64_t to_off, uint32_t len, uint32_t flags, double timeout);
+/**
+ * Queues system call @call for one of a few threads of the session; @timeout ends it while it waits for one, not when it runs.
+ * -EAGAIN: too many wait.
+ */
+FRACTAL_API int fractal_io_call(struct fractal_io *io, enum fractal_call call, const int64_t arg[6],
+				double timeout);
+/**
+ * Looks the addresses of a host up on such a thread, into @out[FRACTAL_ADDRESSES], as getaddrinfo(3) does. The result is how many
+ * there are, -ENOENT for none, -EAGAIN where no name server answers. A time-out or cancel does not wait for the answer.
+ */
+FRACTAL_API int fractal_io_resolve(struct fractal_io *io, const char *host,
+				   struct fractal_address *out, double timeout);
 /** Queues a sleep; its result is 0. */
 FRACTAL_API int fractal_io_sleep(struct fractal_io *io, double seconds);
 /** The owner waits from now on. Ends at once (-EINTR, -ECANCELED) for an interrupted request and when the mount has ended. */
@@ -377,7 +426,7 @@ FRACTAL_API void fractal_io_cancel(struct fractal_io *io, int error);
 /** The next operation that is done, or NULL. */
 FRACTAL_API struct fractal_io *fractal_io_take(struct fractal_worker *worker);
 FRACTAL_API void fractal_io_free(struct fractal_io *io);
-/** For hooks that wait before the mount serves: runs the ring until something is done. -ENOSYS without a ring. */
+/** For hooks that wait before the mount serves: runs the ring, or waits a moment, until something is done. */
 FRACTAL_API int fractal_worker_poll(struct fractal_worker *worker);
 
 /* ---- messages to workers ---------------------------------------------------------------------------- */

@@ -151,7 +151,9 @@ struct fractal_worker {
 	struct io *live_ios, *free_ios, *done_ios, **done_tail;
 	_Atomic(struct io *) io_inbox; /* completed by other threads */
 	_Atomic bool interrupts;       /* an interrupted request may have something to cancel */
+	uint64_t ring_ops;	       /* bits of the IORING_OP_X that this kernel's ring does */
 	uint32_t ring_ios;	       /* operations in the ring */
+	uint32_t pool_ios;	       /* operations that the pool has, or has posted */
 	uint32_t late_waits;
 	bool ios_closed;
 	_Atomic bool serving;	/* runs the serve hook */
@@ -217,7 +219,59 @@ void io_cancel_interrupted(struct fractal_worker *w);
 void io_close_all(struct fractal_worker *w);
 void io_drain(struct fractal_worker *w);
 bool io_pending(const struct fractal_worker *w);
+void io_await_posted(struct fractal_worker *w, int timeout_ms);
 void io_free_all(struct fractal_worker *w);
+
+/* What the pool does for an operation. Before it is submitted its owner's, then under the pool's lock. */
+enum job_place {
+	JOB_NOWHERE,
+	JOB_WAITS, /* for its descriptor or its time */
+	JOB_QUEUED,
+	JOB_RUNS,
+};
+
+#define LOOKUP_MAX	     FRACTAL_ADDRESSES
+#define FRACTAL_CALL_OF_RING FRACTAL_CALL_COUNT /* job->sqe is what a ring would have got */
+#define RING_OP_FTRUNCATE    55			/* IORING_OP_FTRUNCATE, which old headers lack */
+
+/* A name of a host to look up, apart from its operation, so that this need not wait for an answer. */
+struct lookup {
+	struct fractal_address *out; /* the operation's */
+	bool abandoned;		     /* by its operation */
+	struct fractal_address found[LOOKUP_MAX];
+	char host[];
+};
+
+struct job {
+	struct job *next, *prev;
+	enum job_place place;
+	uint64_t deadline_ns; /* 0: none */
+	uint32_t call;	      /* FRACTAL_CALL_X */
+	int fd;
+	short events; /* what the descriptor must be ready for first, 0: nothing */
+	bool is_sleep, is_poll, is_close;
+	bool begun;	  /* a connect's first pass is over */
+	int cancel_error; /* the errno to end with in place of waiting again */
+	struct lookup *lookup;
+	union {
+		struct io_uring_sqe sqe;
+		int64_t arg[6];
+	};
+};
+
+/* io.c: a job has ended. Any thread. */
+void job_done(struct job *job, int result);
+
+/* calls.c */
+int call_run(struct job *job);
+short call_events(const struct job *job);
+bool call_is_known(uint32_t call);
+int call_lookup(struct lookup *lookup);
+
+/* pool.c */
+int pool_submit(struct fractal_session *s, struct job *job);
+bool pool_withdraw(struct fractal_session *s, struct job *job, int error);
+void pool_close(struct fractal_session *s);
 
 /* devfuse.c */
 int dev_open_clone(struct fractal_worker *w);
@@ -344,6 +398,7 @@ struct fractal_session {
 	struct fractal_worker *workers;
 	uint32_t nworkers;
 	struct notifier *notifier;
+	struct pool *pool; /* made when it is first needed */
 	struct backing *backing;
 
 	struct fractal_inodes *inode_tables;

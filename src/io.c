@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * io.c - operations that a handler or task waits for: io_uring requests on the worker's own ring, and events that
- * another thread completes.
+ * io.c - operations that a handler or task waits for: io_uring requests on the worker's own ring, calls on threads of the
+ * session's pool where no ring does them, and events that another thread completes.
  *
  * Life: fractal_io_new → fractal_io_start (or nothing, for an event) → fractal_io_wait → … → fractal_io_take gives
  * it back with its result → fractal_io_free. An operation's buffers stay the kernel's until it is taken, also
@@ -11,6 +11,7 @@
 #include "internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -19,9 +20,12 @@
 #define LATE_WAITS 1000u
 #define DRAIN_MS   500
 
+#define ONCE_NO_RING 63 /* for fractal_session_first(); opcodes lie below */
+
 enum io_state {
 	IO_NEW,
 	IO_RUNNING, /* in the ring */
+	IO_POOLED,  /* the pool's, or posted by it */
 	IO_WAITING, /* an event nobody has completed */
 	IO_DONE,
 };
@@ -39,7 +43,8 @@ struct io {
 	int cancel_error;
 	bool timed;
 	bool is_sleep;
-	bool is_close; /* never cancelled, or its descriptor would be lost */
+	bool is_close;	/* never cancelled, or its descriptor would be lost */
+	struct job job; /* last: filled in where the pool has it */
 };
 
 static void push_done(struct io *io, int32_t result)
@@ -80,7 +85,7 @@ struct fractal_io *fractal_io_new(struct fractal_worker *w)
 		io = malloc(sizeof(*io));
 	if (!io)
 		return NULL;
-	memset(io, 0, sizeof(*io));
+	memset(io, 0, offsetof(struct io, job));
 	io->w = w;
 	io->completion.fn = io_completed;
 	io->pub.req = current ? &current->req : NULL;
@@ -124,15 +129,68 @@ static void link_timeout(struct io *io, double seconds)
 	sqe->user_data = RING_NOBODY;
 }
 
+static uint64_t nanoseconds(double seconds)
+{
+	return seconds > 0 ? (uint64_t)(seconds * 1e9) : 0;
+}
+
+/* Hands io->job to the pool, its call filled in. */
+static int start_in_pool(struct io *io, double timeout)
+{
+	struct fractal_worker *w = io->w;
+	int rc;
+
+	if (w->ios_closed && !io->is_close)
+		return 0; /* the wait ends at once */
+	io->job.is_close = io->is_close;
+	if (timeout >= 0)
+		io->job.deadline_ns = now_ns() + nanoseconds(timeout);
+	atomic_store(&io->state, IO_POOLED);
+	w->pool_ios++;
+	rc = pool_submit(w->s, &io->job);
+	if (rc) {
+		w->pool_ios--;
+		atomic_store(&io->state, IO_NEW);
+	}
+	return rc;
+}
+
+/* What the ring would do, by the pool. */
+static int start_ringless(struct io *io, const struct io_uring_sqe *wanted, double timeout)
+{
+	struct job *job = &io->job;
+
+	if (!io->w->have_ring && fractal_session_first(io->w->s, ONCE_NO_RING))
+		session_log(
+			io->w->s, FRACTAL_LOG_WARN,
+			"io_uring is not allowed here: what handlers wait for runs on threads, which is slower "
+			"(sysctl kernel.io_uring_disabled=0 allows it)");
+	memset(job, 0, sizeof(*job));
+	memcpy(&job->sqe, wanted, offsetof(struct io_uring_sqe, cmd));
+	job->call = FRACTAL_CALL_OF_RING;
+	job->fd = wanted->fd;
+	job->events = call_events(job);
+	job->is_poll = wanted->opcode == IORING_OP_POLL_ADD;
+	job->is_sleep = io->is_sleep;
+	if (io->is_sleep)
+		timeout = (double)io->ts.tv_sec + (double)io->ts.tv_nsec / 1e9;
+	return start_in_pool(io, timeout);
+}
+
+static bool ring_does(const struct fractal_worker *w, uint8_t opcode)
+{
+	return w->have_ring && opcode < 64 && (w->ring_ops >> opcode & 1);
+}
+
 /* Queues an entry. */
 static int start(struct io *io, const struct io_uring_sqe *wanted, double timeout)
 {
 	struct fractal_worker *w = io->w;
 	struct io_uring_sqe *sqe;
 
-	if (!w->have_ring)
-		return -ENOSYS;
 	io->is_close = wanted->opcode == IORING_OP_CLOSE;
+	if (!ring_does(w, wanted->opcode))
+		return start_ringless(io, wanted, timeout);
 	if (w->ios_closed && !io->is_close)
 		return 0; /* the wait ends at once */
 	/* A timeout is linked to the entry before it: both go in one submission. */
@@ -196,6 +254,39 @@ int fractal_io_sleep(struct fractal_io *pub, double seconds)
 	return fractal_io_start(pub, IORING_OP_TIMEOUT, -1, &io->ts, 1, 0, 0, -1);
 }
 
+int fractal_io_call(struct fractal_io *pub, enum fractal_call call, const int64_t arg[6],
+		    double timeout)
+{
+	struct io *io = (struct io *)pub;
+
+	if (!call_is_known(call))
+		return -EINVAL;
+	memset(&io->job, 0, sizeof(io->job));
+	io->job.call = call;
+	memcpy(io->job.arg, arg, sizeof(io->job.arg));
+	return start_in_pool(io, timeout);
+}
+
+int fractal_io_resolve(struct fractal_io *pub, const char *host, struct fractal_address *out,
+		       double timeout)
+{
+	struct io *io = (struct io *)pub;
+	size_t size = strlen(host) + 1;
+	struct lookup *lookup = calloc(1, sizeof(*lookup) + size);
+	int rc;
+
+	if (!lookup)
+		return -ENOMEM;
+	memcpy(lookup->host, host, size);
+	lookup->out = out;
+	memset(&io->job, 0, sizeof(io->job));
+	io->job.lookup = lookup;
+	rc = start_in_pool(io, timeout);
+	if (rc || atomic_load(&io->state) == IO_NEW)
+		free(lookup);
+	return rc;
+}
+
 void fractal_io_cancel(struct fractal_io *pub, int error)
 {
 	struct io *io = (struct io *)pub;
@@ -218,6 +309,11 @@ void fractal_io_cancel(struct fractal_io *pub, int error)
 		sqe->fd = -1;
 		sqe->addr = ring_tag(&io->completion);
 		sqe->user_data = RING_NOBODY;
+	} else if (atomic_load(&io->state) == IO_POOLED) {
+		if (!pool_withdraw(io->w->s, &io->job, error))
+			return;
+		io->w->pool_ios--;
+		push_done(io, -error);
 	} else if (atomic_compare_exchange_strong(&io->state, &waiting, IO_DONE)) {
 		io->cancel_error = error;
 		push_done(io, -error);
@@ -239,9 +335,22 @@ void fractal_io_wait(struct fractal_io *pub)
 		fractal_io_cancel(pub, EINTR);
 }
 
+/* Gives a result to the operation's worker. Any thread. */
+static void post(struct io *io, int result)
+{
+	struct fractal_worker *w = io->w;
+	struct io *head = atomic_load(&w->io_inbox);
+
+	io->posted = result;
+	do {
+		io->next_done = head;
+	} while (!atomic_compare_exchange_weak(&w->io_inbox, &head, io));
+	fractal_worker_wake(w);
+}
+
 bool fractal_io_complete(struct fractal_io *pub, int result)
 {
-	struct io *io = (struct io *)pub, *head;
+	struct io *io = (struct io *)pub;
 	struct fractal_worker *w = io->w;
 	int expected = IO_WAITING;
 
@@ -254,13 +363,13 @@ bool fractal_io_complete(struct fractal_io *pub, int result)
 		push_done(io, result);
 		return true;
 	}
-	io->posted = result;
-	head = atomic_load(&w->io_inbox);
-	do {
-		io->next_done = head;
-	} while (!atomic_compare_exchange_weak(&w->io_inbox, &head, io));
-	fractal_worker_wake(w);
+	post(io, result);
 	return true;
+}
+
+void job_done(struct job *job, int result)
+{
+	post((struct io *)((char *)job - offsetof(struct io, job)), result);
 }
 
 /* Results that other threads have posted, oldest first. */
@@ -275,6 +384,8 @@ static void take_posted(struct fractal_worker *w)
 	}
 	for (io = in_order; io; io = next) {
 		next = io->next_done;
+		if (atomic_load(&io->state) == IO_POOLED)
+			w->pool_ios--;
 		push_done(io, io->posted);
 	}
 }
@@ -336,26 +447,43 @@ void io_close_all(struct fractal_worker *w)
 /* Is anything left that will still come back? */
 bool io_pending(const struct fractal_worker *w)
 {
-	return w->ring_ios > 0 || w->done_ios || atomic_load(&w->io_inbox);
+	return w->ring_ios > 0 || w->pool_ios > 0 || w->done_ios || atomic_load(&w->io_inbox);
+}
+
+static void await_ring(struct fractal_worker *w)
+{
+	struct __kernel_timespec pause = { .tv_nsec = DRAIN_MS / 10 * 1000000LL };
+	struct io_uring_cqe *cqe;
+	int res;
+
+	if (!ring_flush(w))
+		io_uring_submit_and_wait_timeout(&w->ring, &cqe, 1, &pause, NULL);
+	while (w->ring_ios > 0 && ring_next(w, &res))
+		if (w->ring_live > 0)
+			w->ring_live--;
+}
+
+/* Waits for a wake-up by another thread, such as one that has posted a result. */
+void io_await_posted(struct fractal_worker *w, int timeout_ms)
+{
+	struct pollfd p = { .fd = w->wake_fd, .events = POLLIN };
+
+	if (!atomic_load(&w->io_inbox) && poll(&p, 1, timeout_ms) > 0)
+		worker_take_wake(w);
 }
 
 /* The last completions of operations whose worker is leaving: until then the kernel may use their buffers. */
 void io_drain(struct fractal_worker *w)
 {
-	struct __kernel_timespec pause = { .tv_nsec = DRAIN_MS / 10 * 1000000LL };
 	uint64_t deadline = now_ns() + DRAIN_MS * 1000000ull;
-	struct io_uring_cqe *cqe;
-	int res;
 
-	if (!w->have_ring)
-		return;
 	io_close_all(w);
-	while (w->ring_ios > 0 && now_ns() < deadline) {
-		if (!ring_flush(w))
-			io_uring_submit_and_wait_timeout(&w->ring, &cqe, 1, &pause, NULL);
-		while (w->ring_ios > 0 && ring_next(w, &res))
-			if (w->ring_live > 0)
-				w->ring_live--;
+	while ((w->ring_ios > 0 || w->pool_ios > 0) && now_ns() < deadline) {
+		if (w->ring_ios > 0)
+			await_ring(w);
+		else
+			io_await_posted(w, DRAIN_MS / 10);
+		take_posted(w);
 	}
 }
 

@@ -54,6 +54,19 @@ static void woken(struct fractal_worker *w, struct completion *c, int res, unsig
 		ring_watch_wake(w);
 }
 
+/* Which operations this kernel has; the pool does the others. */
+static uint64_t supported_operations(struct io_uring *ring)
+{
+	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+	uint64_t bits = 0;
+
+	for (int op = 0; probe && op < 64; op++)
+		if (io_uring_opcode_supported(probe, op))
+			bits |= 1ull << op;
+	io_uring_free_probe(probe);
+	return bits;
+}
+
 /* Makes the ring on the worker's own thread (SINGLE_ISSUER). Nothing is promised to the kernel yet. */
 int ring_setup(struct fractal_worker *w)
 {
@@ -77,6 +90,7 @@ int ring_setup(struct fractal_worker *w)
 	}
 	io_uring_register_ring_fd(&w->ring);
 	w->wake_done.fn = woken;
+	w->ring_ops = supported_operations(&w->ring);
 	w->have_ring = true;
 	return 0;
 }

@@ -246,6 +246,7 @@ void fractal_session_free(struct fractal_session *s)
 		return;
 	if (s->mnt.mountpoint && mount_is_attached(&s->mnt))
 		mount_detach(&s->mnt, true);
+	pool_close(s);
 	notify_free(s);
 	backing_free(s);
 	for (uint32_t i = 0; i < s->nworkers && s->workers; i++)

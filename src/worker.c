@@ -231,19 +231,19 @@ static bool has_work(const struct fractal_worker *w)
 
 int fractal_worker_poll(struct fractal_worker *w)
 {
-	struct __kernel_timespec tick = { .tv_nsec = 100000000LL };
+	/* Before the mount serves, wake-ups by other threads do not end a wait on the ring. */
+	struct __kernel_timespec tick = { .tv_nsec = w->pool_ios ? 1000000LL : 100000000LL };
 	struct pollfd stop = { .fd = w->s->control_fd, .events = POLLIN };
 	struct io_uring_cqe *cqe;
 	int res;
 
-	if (!w->have_ring && has_work(w))
-		return 0;
 	if (!w->have_ring)
-		return -ENOSYS;
-	if (!ring_flush(w) && !has_work(w))
+		io_await_posted(w, has_work(w) ? 0 : 100);
+	else if (!ring_flush(w) && !has_work(w))
 		io_uring_submit_and_wait_timeout(&w->ring, &cqe, 1, &tick, NULL);
 	/* Nothing is registered yet, so only operations complete. */
-	ring_next(w, &res);
+	if (w->have_ring)
+		ring_next(w, &res);
 	/* A stop ends the waits of a hook that nobody else can reach. */
 	if (poll(&stop, 1, 0) > 0)
 		io_close_all(w);

@@ -1,40 +1,34 @@
 --- `fractal.io`: file, socket and time operations that wait without blocking the worker.
 --
--- Each looks synchronous and runs as an io_uring request on the worker's own ring, from any handler, from `init` and
--- from tasks. Each returns its result, or nil and an errno: E.INTR when the caller of the request was interrupted,
--- E.TIMEDOUT after the time-out, E.CANCELED when the mount has ended. A time-out, in seconds, may follow as the last
--- argument of most operations. Terms and flags are those of the system calls (open(2), read(2), …).
+-- Each looks synchronous, and can be called from any handler, from `init` and from tasks. Most run as io_uring
+-- requests on the worker's own ring; what io_uring lacks runs on threads of the session (fractal.io_threads). Each
+-- returns its result, or nil and an errno: E.INTR when the caller of the request was interrupted, E.TIMEDOUT after the
+-- time-out, E.CANCELED when the mount has ended. A time-out, in seconds, may follow as the last argument of most
+-- operations. Terms and flags are those of the system calls (open(2), read(2), …).
 --
 -- Buffers are views (of a request, no copy in between), strings to write, or a number of bytes to read as a string.
 -- With O_DIRECT use views: a request's data begin on a page.
 --
 -- Once its caller was interrupted, all that a handler waits for ends with E.INTR, but for io.close; what has to wait
 -- while it cleans up belongs into a task (fractal.spawn). Where io_uring is forbidden (kernel.io_uring_disabled,
--- seccomp) every operation returns nil, E.NOSYS, timers do not run, and the log says so once; tasks, mutex, semaphore
--- and queue work.
+-- seccomp) everything runs on threads, and the log says so once.
 --
 -- What blocks the worker, and so all its other requests: Lua's own io and os functions, FFI calls into the system, and
--- loops. Listing a directory has no ring operation, so there is none here. socket, listen and the parsing of addresses
--- do not wait; host names are not resolved.
+-- loops. listen and the parsing of addresses do not wait.
 
 local ffi = require "ffi"
 local bit = require "bit"
+local calls = require "fractal.io_calls"
 local errno = require "fractal.errno"
 local libc = require "fractal.libc"
 local sockaddr = require "fractal.sockaddr"
 local task = require "fractal.task"
 local view = require "fractal.view"
 
-local C, E = ffi.C, errno.E
-local NO_TIMEOUT = -1
+local C, E, OP = ffi.C, errno.E, calls.OP
 local AT_FDCWD = libc.AT_FDCWD
-
---- IORING_OP_* of io_uring_enter(2).
-local OP = {
-  FSYNC = 3, POLL_ADD = 6, SYNC_FILE_RANGE = 8, TIMEOUT = 11, ACCEPT = 13, CONNECT = 16, FALLOCATE = 17, OPENAT = 18,
-  CLOSE = 19, STATX = 21, READ = 22, WRITE = 23, SEND = 26, RECV = 27, OPENAT2 = 28, SHUTDOWN = 34, RENAMEAT = 35,
-  UNLINKAT = 36, MKDIRAT = 37, SYMLINKAT = 38, LINKAT = 39, SOCKET = 45, FTRUNCATE = 55,
-}
+local address, run, text_pointer = calls.address, calls.run, calls.text_pointer
+local done_or_error, value_or_error = calls.done_or_error, calls.value_or_error
 
 local io = {
   AT_FDCWD = AT_FDCWD,
@@ -43,38 +37,10 @@ local io = {
   POLLIN = 1, POLLPRI = 2, POLLOUT = 4, POLLERR = 8, POLLHUP = 16,
   SHUT_RD = 0, SHUT_WR = 1, SHUT_RDWR = 2,
   SPLICE_F_MOVE = 1,
+  XATTR_CREATE = 1, XATTR_REPLACE = 2,
 }
 for name, value in pairs(libc.O) do
   io["O_" .. name] = value
-end
-
---- Runs one operation. `anchor` is kept alive while the kernel uses it.
-local function run(opcode, fd, addr, len, off, flags, timeout, anchor)
-  local op = task.new("fractal.io")
-  local rc = C.fractal_io_start(op, opcode, fd, addr, len, off, flags, timeout or NO_TIMEOUT)
-  return task.finish(op, rc, anchor)
-end
-
-local function address(pointer)
-  return ffi.cast("uint64_t", ffi.cast("uintptr_t", ffi.cast("const void *", pointer)))
-end
-
-local function value_or_error(result)
-  if result < 0 then
-    return nil, -result
-  end
-  return result
-end
-
-local function done_or_error(result)
-  if result < 0 then
-    return nil, -result
-  end
-  return true
-end
-
-local function text_pointer(text)
-  return ffi.cast("const char *", text)
 end
 
 -- files ---------------------------------------------------------------------------------------------------------
@@ -110,7 +76,8 @@ local function file_offset(offset)
   return offset and ffi.cast("uint64_t", offset) or ffi.cast("uint64_t", -1LL)
 end
 
--- A copy of so many bytes takes less than the way through the ring. Longer ones would hold up a state that others share.
+-- A copy of so many bytes takes less than the way through the ring. Longer ones would hold up a state that others
+-- share.
 local AT_ONCE = 65536
 
 --- Reads n bytes. What lies in the page cache is copied at once: the handler does not leave its compiled code then.
@@ -153,6 +120,37 @@ function io.write(fd, from, offset, timeout)
   return value_or_error(run(OP.WRITE, fd, pointer, n, file_offset(offset), 0, timeout, from))
 end
 
+-- The struct iovec array of a list of views, and of strings where they are only read; and what keeps it all alive.
+local function vector_of(parts, of_part)
+  local vector, anchor = ffi.new("struct fractal_libc_iovec[?]", #parts), { parts }
+  for i, part in ipairs(parts) do
+    local pointer, n = of_part(part)
+    vector[i - 1].base, vector[i - 1].len = ffi.cast("void *", pointer), n
+    anchor[i + 1] = part
+  end
+  anchor[#parts + 2] = vector
+  return vector, anchor
+end
+
+local function room(into)
+  view.check_writable(into)
+  return into.ptr, #into
+end
+
+--- Reads at an offset (nil: the file's own position) into a list of views, one after the other: preadv(2). Returns the
+-- bytes read.
+function io.readv(fd, views, offset, timeout)
+  local vector, anchor = vector_of(views, room)
+  return value_or_error(run(OP.READV, fd, vector, #views, file_offset(offset), 0, timeout, anchor))
+end
+
+--- Writes a list of strings and views at an offset (nil: the file's own position): pwritev(2). Returns the bytes
+-- written.
+function io.writev(fd, parts, offset, timeout)
+  local vector, anchor = vector_of(parts, source)
+  return value_or_error(run(OP.WRITEV, fd, vector, #parts, file_offset(offset), 0, timeout, anchor))
+end
+
 function io.fsync(fd, timeout)
   return done_or_error(run(OP.FSYNC, fd, nil, 0, 0, 0, timeout))
 end
@@ -172,15 +170,9 @@ function io.sync_file_range(fd, offset, length, flags, timeout)
   return done_or_error(run(OP.SYNC_FILE_RANGE, fd, nil, length, offset, flags, timeout))
 end
 
---- Sets a file's length: ftruncate(2). Kernels before 6.9 have no ring operation for it; there it runs at once, and
--- takes
--- as long as the filesystem below takes.
+--- Sets a file's length: ftruncate(2). Kernels before 6.9 have no request for it; there it runs on a thread.
 function io.ftruncate(fd, length, timeout)
-  local rc = run(OP.FTRUNCATE, fd, nil, 0, length, 0, timeout)
-  if rc == -E.INVAL then
-    rc = libc.C.ftruncate(fd, length) == 0 and 0 or -ffi.errno()
-  end
-  return done_or_error(rc)
+  return done_or_error(run(OP.FTRUNCATE, fd, nil, 0, length, 0, timeout))
 end
 
 local STATX_ALL = 0xfff
@@ -273,10 +265,7 @@ function io.splice(from, from_offset, to, to_offset, n, flags, timeout)
   if not ready and ENDS_A_WAIT[err] then
     return nil, err
   end
-  local op = task.new("fractal.io")
-  local rc = C.fractal_io_splice(op, from, from_offset or -1, to, to_offset or -1, n,
-    bit.bor(flags or 0, SPLICE_F_NONBLOCK), NO_TIMEOUT)
-  return value_or_error(task.finish(op, rc))
+  return value_or_error(calls.splice(from, from_offset, to, to_offset, n, bit.bor(flags or 0, SPLICE_F_NONBLOCK)))
 end
 
 -- time and readiness ----------------------------------------------------------------------------------------------
@@ -322,17 +311,45 @@ local function socket_for(where)
   return fd, addr, len
 end
 
---- Connects to "host:port" (a numeric IPv4 or [IPv6] address, or localhost) or "unix:/path". Returns a descriptor.
-function io.connect(where, timeout)
-  local fd, addr, len = socket_for(where)
-  if not fd then
-    return nil, addr
-  end
+-- Connects a socket that was made for this address. Returns it.
+local function connect_socket(fd, addr, len, timeout)
   local rc = run(OP.CONNECT, fd, addr, 0, len, 0, timeout, addr)
   if rc < 0 then
     return give_up(fd, -rc)
   end
   return fd
+end
+
+-- Tries the addresses of a host one after the other, all within the time-out.
+local function connect_by_name(host, port, timeout)
+  local deadline = timeout and task.now() + timeout
+  local n, found = calls.resolve(host, timeout)
+  local fd, err = nil, -n
+  for i = 0, n - 1 do
+    local addr, len, family = sockaddr.of(found[i], port)
+    fd, err = io.socket(family)
+    if fd then
+      fd, err = connect_socket(fd, addr, len, deadline and math.max(0, deadline - task.now()))
+    end
+    if fd or ENDS_A_WAIT[err] then
+      break
+    end
+  end
+  return fd, err
+end
+
+--- Connects to "host:port" (an IPv4 or [IPv6] address, or a name, which is looked up; localhost is 127.0.0.1) or
+-- "unix:/path". Returns a descriptor.
+function io.connect(where, timeout)
+  local host, port = sockaddr.name(where)
+  if host then
+    return connect_by_name(host, port, timeout)
+  end
+  local fd, addr, len = socket_for(where)
+  if not fd then
+    return nil, addr
+  end
+  return connect_socket(fd, addr, len, timeout)
 end
 
 --- Listens on "host:port" or "unix:/path". Returns a descriptor.
@@ -387,5 +404,7 @@ end
 function io.shutdown(fd, how)
   return done_or_error(run(OP.SHUTDOWN, fd, nil, how or io.SHUT_RDWR, 0, 0))
 end
+
+require "fractal.io_threads"(io)
 
 return io

@@ -4,13 +4,12 @@
 local ffi = require "ffi"
 require "fractal.cdef"
 require "fractal.conn"
-local errno = require "fractal.errno"
 local log = require "fractal.log"
 
 local C = ffi.C
 
--- What is said or done once in a session; opcodes lie below.
-local ONCE_STOP, ONCE_NO_RING = 62, 63
+-- What is done once in a session; opcodes lie below.
+local ONCE_STOP = 62
 
 local session = {
   pointer = nil, -- struct fractal_session *
@@ -26,15 +25,6 @@ end
 --- The mount has ended.
 function session.detach()
   session.worker, session.pointer = nil, nil
-end
-
---- Says once why nothing can wait on a ring, where the outcome of an operation is that.
-function session.explain_no_ring(rc)
-  local worker = C.fractal_worker_current()
-  if rc == -errno.E.NOSYS and C.fractal_session_first(C.fractal_worker_session(worker), ONCE_NO_RING) then
-    log.warn("fractal.io and timers need io_uring, which is not allowed here: they return nil, E.NOSYS "
-      .. "(sysctl kernel.io_uring_disabled=0 allows it)")
-  end
 end
 
 --- `fractal.stop([reason])`: ends the mount as Ctrl-C does, from a handler, a task or init. Returns at once.

@@ -8,12 +8,14 @@ struct fractal_sockaddr_in { uint16_t family, port; uint8_t addr[4]; uint8_t zer
 struct fractal_sockaddr_in6 { uint16_t family, port; uint32_t flowinfo; uint8_t addr[16]; uint32_t scope; };
 struct fractal_sockaddr_un { uint16_t family; char path[108]; };
 int inet_pton(int family, const char *text, void *addr);
+const char *inet_ntop(int family, const void *addr, char *text, unsigned int size);
 ]]
 
 local AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 local MAX_UNIX_PATH = 107
 
 local sockaddr = {}
+local text_buffer = ffi.new("char[64]")
 
 local function network_order(port)
   return bit.bor(bit.lshift(bit.band(port, 0xff), 8), bit.rshift(port, 8))
@@ -50,6 +52,32 @@ function sockaddr.parse(text)
     return nil
   end
   return addr, ffi.sizeof(addr), family
+end
+
+--- Host and port of "name:port", where the host is a name to be looked up and no address.
+function sockaddr.name(text)
+  local host, port = text:match("^([^:%[%]/]+):(%d+)$")
+  port = tonumber(port)
+  if port and port <= 65535 and not sockaddr.parse(text) then
+    return host, port
+  end
+end
+
+--- The socket address of a struct fractal_address and a port, as sockaddr.parse returns one.
+function sockaddr.of(found, port)
+  local v4 = found.family == AF_INET
+  local addr = ffi.new(v4 and "struct fractal_sockaddr_in" or "struct fractal_sockaddr_in6")
+  addr.family, addr.port = found.family, network_order(port)
+  ffi.copy(addr.addr, found.addr, v4 and 4 or 16)
+  if not v4 then
+    addr.scope = found.scope
+  end
+  return addr, ffi.sizeof(addr), found.family
+end
+
+--- A struct fractal_address as text.
+function sockaddr.text(found)
+  return ffi.string(ffi.C.inet_ntop(found.family, found.addr, text_buffer, 64))
 end
 
 return sockaddr

@@ -15,7 +15,6 @@
 local ffi = require "ffi"
 require "fractal.cdef"
 local errno = require "fractal.errno"
-local session = require "fractal.session"
 local view = require "fractal.view"
 
 ffi.cdef [[
@@ -132,7 +131,6 @@ end
 --- Waits for an operation that was started with this outcome; one that could not be started is freed.
 function task.finish(io, rc, anchor)
   if rc < 0 then
-    session.explain_no_ring(rc)
     C.fractal_io_free(io)
     return rc
   end
@@ -203,7 +201,7 @@ local function timer_sleep(self, seconds)
   self.io = io
   local result = task.finish(io, C.fractal_io_sleep(io, seconds))
   self.io = nil
-  return result >= 0 and not self.cancelled, result
+  return result >= 0 and not self.cancelled
 end
 
 --- Runs fn(…) and reports an error in it. Returns what xpcall does.
@@ -216,15 +214,11 @@ local function guarded(what, fn)
   return ok, result
 end
 
---- `refused`, where given, is called instead of fn when the timer cannot run (without io_uring).
-function task.timeout(seconds, fn, refused)
+function task.timeout(seconds, fn)
   local self = setmetatable({}, timer)
   spawn_in(age_here(), function()
-    local due, result = timer_sleep(self, seconds)
-    if due then
+    if timer_sleep(self, seconds) then
       guarded("a function of fractal.timeout", fn)
-    elseif refused and result == -errno.E.NOSYS then
-      refused()
     end
   end)
   return self
@@ -265,8 +259,6 @@ local function wait_in(list, seconds)
   if seconds then
     alarm = task.timeout(seconds, function()
       C.fractal_io_complete(io, -errno.E.TIMEDOUT)
-    end, function()
-      C.fractal_io_complete(io, -errno.E.NOSYS)
     end)
   end
   local result = task.wait(io)

@@ -1,53 +1,71 @@
--- Where io_uring is forbidden fractal.io and timers say so; tasks, queues and the rest of a filesystem work.
+-- Where io_uring is forbidden fractal.io and timers run on threads, and the log says so once.
 
+local exercises = require "spec.io_exercises"
 local helper = require "spec.helper"
 local script = require "spec.script"
 local sys = require "fractal.testing.sys"
 
-local source = script.one_file [[
-  local io = fractal.io
-  local seen = {}
-  local function note(what, result, err)
-    seen[#seen + 1] = ("%s %s %s"):format(what, tostring(result), tostring(err))
-  end
-  function fs.init() note("init", io.open("/etc/passwd")) end
-  function fs.read(req, ino, buf, offset)
-    if offset > 0 then return "" end
-    note("open", io.open("/etc/passwd"))
-    note("sleep", io.sleep(0.01))
-    note("timeout", fractal.queue():get(0.01))
-    return table.concat(seen, "\n")
-  end
-  local box = fractal.queue()
-  function fs.getxattr(req, ino, name)
-    fractal.spawn(function() box:put("from a task") end)
-    return box:get()
-  end]]
-
 describe("without io_uring", function()
   local binary = helper.binary
+
+  before_each(function()
+    local wrapper = helper.directory() .. "/fractal-lua"
+    helper.write_file(wrapper, ("#!/bin/sh\nexec python3 %s/spec/without_uring.py %s \"$@\"\n"):format(sys.getcwd(),
+      binary))
+    assert(sys.chmod(wrapper, "755"))
+    helper.binary = wrapper
+  end)
 
   after_each(function()
     helper.binary = binary
     helper.teardown()
   end)
 
-  it("operations return E.NOSYS, and the log says why", function()
-    local wrapper = helper.directory() .. "/fractal-lua"
-    helper.write_file(wrapper, ("#!/bin/sh\nexec python3 %s/spec/without_uring.py %s \"$@\"\n"):format(sys.getcwd(),
-      binary))
-    assert(sys.chmod(wrapper, "755"))
-    helper.binary = wrapper
-    local m = helper.mount { source = source }
+  it("every operation runs on a thread, and the log says why", function()
+    local m = helper.mount { source = exercises.source, options = { dir = helper.directory() } }
     assert.truthy(m.ready:find("transport dev", 1, true), m.ready)
-    local ok, out = m:sh("getfattr --absolute-names --only-values -n user.task $MNT", 5)
-    assert.is_true(ok, m.log())
-    assert.equal("from a task", out)
-    ok, out = m:sh("cat $MNT/file", 5)
-    assert.is_true(ok, out .. m.log())
-    assert.equal("init nil 38\nopen nil 38\nsleep nil 38\ntimeout nil 38", out)
-    local _, times = m.log():gsub("fractal%.io and timers need io_uring, which is not allowed here", "")
+    exercises.assert_all(m)
+    local _, times = m.log():gsub("io_uring is not allowed here: what handlers wait for runs on threads", "")
     assert.equal(1, times, m.log())
     assert.equal(0, m:unmount())
+  end)
+
+  it("thousands of tasks sleep, and a caller's signal ends what its handler waits for", function()
+    local m = helper.mount { source = script.one_file [[
+      ffi.cdef "int pipe(int *);"
+      local ends = ffi.new("int[2]")
+      ffi.C.pipe(ends)
+      function fs.getxattr(req, ino, name)
+        local left, done = 2000, fractal.queue()
+        for _ = 1, left do
+          fractal.spawn(function()
+            fractal.io.sleep(0.1)
+            left = left - 1
+            if left == 0 then done:put("all") end
+          end)
+        end
+        return done:get(10)
+      end
+      function fs.read()
+        fractal.log.info("waiting")
+        local _, err = fractal.io.read(ends[0], 10)
+        fractal.log.info("ended with %s", tostring(err))
+        return nil, err
+      end]] }
+    local ok, out = m:sh("getfattr --absolute-names --only-values -n user.tasks $MNT", 15)
+    assert.is_true(ok, m.log())
+    assert.equal("all", out)
+    local reader = m:start "exec cat $MNT/file"
+    assert.truthy(helper.eventually(5, function() return m.log():find("waiting", 1, true) end))
+    reader:kill("int")
+    assert.truthy(reader:wait(5), "a reader that hangs")
+    assert.truthy(helper.eventually(5, function() return m.log():find("ended with 4\n", 1, true) end), m.log())
+    reader = m:start "exec cat $MNT/file"
+    assert.truthy(helper.eventually(5, function() return select(2, m.log():gsub("waiting", "")) > 1 end))
+    m:kill("term")
+    sys.sleep(0.3)
+    m:kill("term") -- what still waits is given up
+    assert.truthy(m:wait(10), m.log())
+    assert.truthy(reader:wait(5), "a reader that hangs")
   end)
 end)

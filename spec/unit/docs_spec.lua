@@ -87,6 +87,23 @@ describe("the reference", function()
     assert_none(missing, "the reference does not mention")
   end)
 
+  it("tells where each function of fractal.io runs", function()
+    local places = { ["the worker's ring"] = "ring", ["a thread"] = "thread", ["here"] = "here" }
+    local told = {}
+    for title, place in pairs(places) do
+      local row = process.read_file("docs/waiting.md"):match("\n| " .. title .. "[^|]*|([^\n]*)|\n")
+      for name in (row or ""):gmatch("`([%w_]+)`") do
+        told[name] = place
+      end
+    end
+    assert.same(require("fractal.io_calls").WHERE, told)
+    for name, value in pairs(fractal.io) do
+      if type(value) == "function" then
+        assert.truthy(told[name], name)
+      end
+    end
+  end)
+
   it("has every submodule of the package", function()
     local missing = {}
     for name, value in pairs(fractal) do
