@@ -239,16 +239,23 @@ void host_free(struct host *host)
 	free(host);
 }
 
-int host_check(struct host *host, FILE *out)
+int host_check(struct host *host, host_found *found, void *user)
 {
-	int bad;
+	lua_State *L = host->first.L;
+	const char *words[4];
 
-	if (state_call(&host->first, "check", 0, 2))
-		return 1;
-	fputs(lua_tostring(host->first.L, -2), out);
-	bad = lua_toboolean(host->first.L, -1);
-	lua_pop(host->first.L, 2);
-	return bad;
+	if (state_call(&host->first, "check", 0, 1))
+		return -EINVAL;
+	for (int i = 1; i + 3 <= (int)lua_objlen(L, -1); i += 4) {
+		for (int j = 0; j < 4; j++) {
+			lua_rawgeti(L, -1 - j, i + j);
+			words[j] = lua_tostring(L, -1);
+		}
+		found(words[0], words[1], words[2], words[3], user);
+		lua_pop(L, 4);
+	}
+	lua_pop(L, 1);
+	return 0;
 }
 
 void host_figures(const struct host *host, struct host_figures *out)

@@ -62,8 +62,12 @@ void host_figures(const struct host *host, struct host_figures *out);
 /* Capability bits that the script's handlers ask for by being there, into @bits. */
 int host_capabilities(struct host *host, uint64_t *bits);
 
-/* Lists handlers and names what is misspelt or missing. 0, or 1 when something is wrong. */
-int host_check(struct host *host, FILE *out);
+/* What fractal.check finds: a check's name, "ok", "warn" or "fail", a sentence, and what to do ("": nothing). */
+typedef void host_found(const char *name, const char *status, const char *text, const char *fix,
+			void *user);
+
+/* Has the script looked at. < 0 when that failed, with the reason logged. */
+int host_check(struct host *host, host_found *found, void *user);
 
 /*
  * Profiles the first Lua state from now on, before the session runs: all of them where there is one. 0 or -errno, see

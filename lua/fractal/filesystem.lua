@@ -144,6 +144,11 @@ function filesystem.subject(fs, req)
   return known[fs].subject(req)
 end
 
+--- One of the settings that it was made with.
+function filesystem.setting(fs, name)
+  return known[fs].settings[name]
+end
+
 --- Is the value a filesystem table?
 function filesystem.is(value)
   return known[value] ~= nil

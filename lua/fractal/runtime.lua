@@ -2,6 +2,7 @@
 --
 -- One instance for each Lua state, so the state's script is kept here.
 
+local check = require "fractal.check"
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
 local fold = require "fractal.fold"
@@ -15,6 +16,7 @@ local task = require "fractal.task"
 local runtime = { waiting = task.waiting }
 
 own.guard()
+local globals = check.globals() -- before the script is loaded
 
 local given = {} -- values of the script's own options
 
@@ -91,35 +93,14 @@ function runtime.destroy()
   log.attach(nil)
 end
 
---- What is misspelt or missing, one sentence each.
-local function mistakes(fs)
-  local list = filesystem.misspelt(fs)
-  for _, row in ipairs(filesystem.kind(fs).required) do
-    if not fs[row[1]] then
-      list[#list + 1] = ("no %s: %s"):format(row[1], row[2])
-    end
-  end
-  return list
-end
-
---- Lists the handlers. Returns the text, and whether something is wrong.
+--- What `--check` finds: a flat list of name, status, text, fix, name … See fractal.check.
 function runtime.check()
-  local fs = script.fs
-  local names, signatures = {}, filesystem.kind(fs).signatures
-  for name, value in pairs(fs) do
-    if type(value) == "function" and signatures[name] then
-      names[#names + 1] = name
-    end
-  end
-  table.sort(names)
-  local lines = mistakes(fs)
-  table.insert(lines, 1, ("%d handlers: %s"):format(#names, table.concat(names, " ")))
-  return table.concat(lines, "\n") .. "\n", #lines > 1
+  return check.run(script.fs, globals)
 end
 
---- What is wrong with the script, as lines; nil where nothing is.
+--- Why the script's handlers cannot serve, as lines; nil where they can.
 function runtime.mistakes()
-  local list = mistakes(script.fs)
+  local list = check.mistakes(script.fs)
   return #list > 0 and table.concat(list, "\n") or nil
 end
 

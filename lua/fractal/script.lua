@@ -30,8 +30,9 @@ local function compile(path)
   if not text then
     return nil, why or path .. " cannot be read"
   end
+  text = text:gsub("^#[^\n]*", "")
   traceback.remember(path, text)
-  return loadstring(text:gsub("^#[^\n]*", ""), "@" .. path)
+  return loadstring(text, "@" .. path)
 end
 
 local function load_file(name, path)

@@ -6,7 +6,24 @@ local SHOWN = 12 -- functions of the script
 local DEEPEST = 300 -- of a stack that has overflowed, the rest is more of the same
 local AROUND = 1 -- lines before and behind the one that failed
 
-local texts = {} -- path of a script → its lines
+local texts, paths = {}, {} -- path of a script → its text; the paths in order
+
+--- Keeps a script's text, as it was when it was loaded: later its file may have changed, or lie below the mount.
+function traceback.remember(path, text)
+  if not texts[path] then
+    paths[#paths + 1] = path
+  end
+  texts[path] = text
+end
+
+--- The paths whose text is kept, and the text of one.
+function traceback.remembered()
+  return paths
+end
+
+function traceback.text(path)
+  return texts[path]
+end
 
 local function split(text)
   local lines = {}
@@ -14,11 +31,6 @@ local function split(text)
     lines[#lines + 1] = line
   end
   return lines
-end
-
---- Keeps a script's text, as it was when it was loaded: later its file may have changed, or lie below the mount.
-function traceback.remember(path, text)
-  texts[path] = split(text)
 end
 
 local function is_library(info)
@@ -90,7 +102,8 @@ local function name_of(info)
 end
 
 local function lines_of(info)
-  return info.source:sub(1, 1) == "@" and texts[info.source:sub(2)] or nil
+  local text = info.source:sub(1, 1) == "@" and texts[info.source:sub(2)]
+  return text and split(text)
 end
 
 --- Adds the line of a frame's source, with `around` lines before and behind it.

@@ -48,7 +48,7 @@ static const struct option long_options[] = {
 
 static const char usage[] =
 	"Usage: fractal-lua [options] SCRIPT MOUNTPOINT\n"
-	"       fractal-lua --check SCRIPT | --doctor [--json] | --help [SCRIPT] | --version\n"
+	"       fractal-lua --check SCRIPT [--json] | --doctor [--json] | --help [SCRIPT] | --version\n"
 	"       fractal-lua TOOL [arguments]\n"
 	"\n"
 	"Mounts the filesystem that a Lua script describes. Ctrl-C unmounts it.\n"
@@ -66,9 +66,9 @@ static const char usage[] =
 	"      --stats[=SECONDS] at the end (and that often), list operations and their latencies\n"
 	"      --profile[=SECONDS] at the end (and that often), draw where the script spends its time\n"
 	"      --profile-file PREFIX  to PREFIX.svg and PREFIX.folded (default: the script's name)\n"
-	"      --check        load a script, list its handlers, name what is misspelt or missing\n"
+	"      --check        load a script, list its handlers, name what is misspelt, missing or undefined\n"
 	"      --doctor       what this machine offers, and what to do about what it lacks\n"
-	"      --json         with --doctor: for programs to read\n"
+	"      --json         with --check and --doctor: for programs to read\n"
 	"  -h, --help         this text; with a script, its own options too\n"
 	"  -V, --version      versions of the command and of LuaJIT\n";
 

@@ -1,64 +1,49 @@
 /* SPDX-License-Identifier: MIT */
-/* doctor.c - looks at everything a mount needs, each in a check of its own, and mounts once for a trial. */
+/*
+ * doctor.c - looks at everything a mount needs, each in a check of its own, and mounts once for a trial.
+ *
+ * Where FRACTAL_DOCTOR_ROOT names a directory, files of the system are looked for below it: for tests, and for the root of
+ * another system.
+ */
 #include "doctor.h"
+#include "findings.h"
 #include "mount.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <linux/io_uring.h>
 #include <lualib.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #define URING_SWITCH	"/sys/module/fuse/parameters/enable_uring"
 #define URING_FORBIDDEN "/proc/sys/kernel/io_uring_disabled"
 #define PAGES_LIMIT	"/proc/sys/fs/fuse/max_pages_limit"
 #define FUSE_CONF	"/etc/fuse.conf"
-
-enum verdict {
-	OK,
-	WARN,
-	FAIL
-};
-
-struct finding {
-	enum verdict verdict;
-	char text[400];
-	char fix[200]; /* a command or a deed; empty when there is nothing to do */
-};
+#define RELEASE		"/proc/sys/kernel/osrelease"
+#define MODULE		"/sys/module/fuse"
+#define DEVICE		"/dev/fuse"
 
 /* ---- helpers ---------------------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 3, 4))) static void find(struct finding *f, enum verdict verdict,
-						       const char *fmt, ...)
+/* The path of a file of the system that is looked at. */
+static const char *look_at(const char *path, char where[512])
 {
-	va_list ap;
+	const char *root = getenv("FRACTAL_DOCTOR_ROOT");
 
-	f->verdict = verdict;
-	va_start(ap, fmt);
-	vsnprintf(f->text, sizeof(f->text), fmt, ap);
-	va_end(ap);
-}
-
-__attribute__((format(printf, 2, 3))) static void advise(struct finding *f, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(f->fix, sizeof(f->fix), fmt, ap);
-	va_end(ap);
+	snprintf(where, 512, "%s%s", root ? root : "", path);
+	return where;
 }
 
 /* The first line of a small file. False when it cannot be read. */
 static bool read_line(const char *path, char *line, int size)
 {
-	FILE *file = fopen(path, "re");
+	char where[512];
+	FILE *file = fopen(look_at(path, where), "re");
 	bool got = file && fgets(line, size, file);
 
 	if (file)
@@ -86,7 +71,10 @@ static bool find_program(const char *name, char *path, size_t size, struct stat 
 
 /* ---- checks ------------------------------------------------------------------------------------------------ */
 
-/* Kernels whose FUSE over io_uring has known use-after-free bugs (CVE-2026-64259, -64260, -64261, -64588). */
+/*
+ * Kernels whose FUSE over io_uring has known bugs: use after free and requests out of order (CVE-2026-64259, -64260, -64261,
+ * -64588), which whoever may open /dev/fuse can reach; and background requests, as of readahead, that end up one at a time.
+ */
 static bool is_buggy(int major, int minor, int patch)
 {
 	static const struct {
@@ -105,36 +93,39 @@ static bool is_buggy(int major, int minor, int patch)
 
 static void check_kernel(struct finding *f)
 {
-	struct utsname name;
+	char release[128] = "";
 	int major = 0, minor = 0, patch = 0;
 
-	uname(&name);
-	sscanf(name.release, "%d.%d.%d", &major, &minor, &patch);
+	read_line(RELEASE, release, sizeof(release));
+	sscanf(release, "%d.%d.%d", &major, &minor, &patch);
 	if (major < 5 || (major == 5 && minor < 4)) {
-		find(f, FAIL, "Linux %s is too old", name.release);
+		find(f, FAIL, "Linux %s is too old", release);
 		advise(f, "install Linux 5.4 or newer, for the ring 6.14 or newer");
 	} else if (major < 6 || (major == 6 && minor < 14)) {
 		find(f, WARN, "Linux %s has no FUSE over io_uring; mounts use classic /dev/fuse",
-		     name.release);
+		     release);
 		advise(f, "install Linux 6.18.39, 7.1.4 or newer for the ring");
 	} else if (is_buggy(major, minor, patch)) {
-		find(f, WARN, "Linux %s has known use-after-free bugs in FUSE over io_uring",
-		     name.release);
+		find(f, WARN,
+		     "Linux %s has known use-after-free bugs in FUSE over io_uring, which every user of /dev/fuse can "
+		     "reach (CVE-2026-64259, -64260, -64261, -64588)",
+		     release);
 		advise(f, "install Linux 6.18.39, 7.1.4 or newer, or mount with -o transport=dev");
 	} else {
-		find(f, OK, "Linux %s has FUSE over io_uring", name.release);
+		find(f, OK, "Linux %s has FUSE over io_uring", release);
 	}
 }
 
 static void check_device(struct finding *f)
 {
+	char where[512];
 	struct stat st;
-	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC), err = errno;
+	int fd = open(look_at(DEVICE, where), O_RDWR | O_CLOEXEC), err = errno;
 
 	if (fd >= 0) {
 		close(fd);
 		find(f, OK, "/dev/fuse can be opened");
-	} else if (stat("/dev/fuse", &st)) {
+	} else if (stat(where, &st)) {
 		find(f, FAIL, "/dev/fuse is missing");
 		advise(f, "modprobe fuse (in a container: start it with --device /dev/fuse)");
 	} else if (geteuid() != 0) {
@@ -164,8 +155,8 @@ static void check_helper(struct finding *f)
 
 static void check_allow_other(struct finding *f)
 {
-	FILE *file = fopen(FUSE_CONF, "re");
-	char line[256];
+	char line[256], where[512];
+	FILE *file = fopen(look_at(FUSE_CONF, where), "re");
 	bool found = false;
 
 	while (file && !found && fgets(line, sizeof(line), file)) {
@@ -184,12 +175,15 @@ static void check_allow_other(struct finding *f)
 
 static void check_switch(struct finding *f)
 {
-	char line[16];
+	char line[16], where[512];
 
-	if (!read_line(URING_SWITCH, line, sizeof(line))) {
+	if (!read_line(URING_SWITCH, line, sizeof(line)) && access(look_at(MODULE, where), F_OK)) {
+		find(f, WARN, "the module fuse is not loaded");
+		advise(f, "modprobe fuse");
+	} else if (!read_line(URING_SWITCH, line, sizeof(line))) {
 		find(f, WARN,
-		     "this kernel has no switch for FUSE over io_uring; mounts use classic /dev/fuse");
-		advise(f, "modprobe fuse, on Linux 6.14 or newer");
+		     "this kernel was built without FUSE over io_uring; mounts use classic /dev/fuse");
+		advise(f, "install Linux 6.14 or newer with CONFIG_FUSE_IO_URING");
 	} else if (*line != 'Y') {
 		find(f, WARN, "FUSE over io_uring is switched off; mounts use classic /dev/fuse");
 		advise(f, "echo Y > " URING_SWITCH);
@@ -212,12 +206,14 @@ static int try_ring(void)
 
 static void check_ring(struct finding *f)
 {
-	char line[16];
+	char line[16] = "0";
 	int err = try_ring();
 
-	if (!err) {
+	read_line(URING_FORBIDDEN, line, sizeof(line));
+	/* 1 leaves it to root and to a group; 2 leaves it to nobody. */
+	if (!err && *line != '2') {
 		find(f, OK, "rings with 128-byte entries can be made");
-	} else if (read_line(URING_FORBIDDEN, line, sizeof(line)) && *line != '0') {
+	} else if (*line != '0') {
 		find(f, WARN, "io_uring is forbidden (%s is %s); mounts use classic /dev/fuse",
 		     URING_FORBIDDEN, line);
 		advise(f, "sysctl kernel.io_uring_disabled=0");
@@ -266,6 +262,7 @@ static void check_memlock(struct finding *f)
 static void check_luajit(struct finding *f)
 {
 	static const char question[] = "return jit.version, jit.status() and 'on' or 'off'";
+	const char *known;
 	lua_State *L = luaL_newstate();
 
 	if (!L) {
@@ -273,11 +270,16 @@ static void check_luajit(struct finding *f)
 		return;
 	}
 	luaL_openlibs(L);
-	if (luaL_dostring(L, question))
+	if (luaL_dostring(L, question)) {
 		find(f, FAIL, "LuaJIT does not start: %s", lua_tostring(L, -1));
-	else
-		find(f, strcmp(lua_tostring(L, -1), "on") ? WARN : OK, "%s, compiler %s",
-		     lua_tostring(L, -2), lua_tostring(L, -1));
+	} else {
+		/* LuaJIT issue 1498: a callback crashes when it comes in another coroutine than the last one. */
+		known = strstr(lua_tostring(L, -2), "beta3")
+				? "; give no Lua function to C as a callback, which may crash this version"
+				: "";
+		find(f, strcmp(lua_tostring(L, -1), "on") ? WARN : OK, "%s, compiler %s%s",
+		     lua_tostring(L, -2), lua_tostring(L, -1), known);
+	}
 	if (f->verdict == WARN)
 		advise(f, "allow this process memory that is writable and executable (systemd: "
 			  "MemoryDenyWriteExecute=no)");
@@ -336,39 +338,17 @@ static const struct {
 	{ "luajit", check_luajit },	  { "mount", check_mount },
 };
 
-static void put_json(FILE *out, const char *name, const char *text)
-{
-	fprintf(out, "\"%s\": \"", name);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fputc('\\', out);
-		if ((unsigned char)*text < 0x20)
-			fprintf(out, "\\u%04x", *text);
-		else
-			fputc(*text, out);
-	}
-	fputc('"', out);
-}
-
 static void tell(FILE *out, bool json, const char *name, const struct finding *f)
 {
 	static const char *const words[] = { "ok", "warn", "FAIL" };
-	static const char *const json_words[] = { "ok", "warn", "fail" };
 
-	if (!json) {
+	if (json) {
+		fputs("  ", out);
+		json_finding(out, name, f);
+	} else {
 		fprintf(out, "%-4s  %-12s  %s%s%s\n", words[f->verdict], name, f->text,
 			*f->fix ? "; do: " : "", f->fix);
-		return;
 	}
-	fputs("  { ", out);
-	put_json(out, "check", name);
-	fputs(", ", out);
-	put_json(out, "status", json_words[f->verdict]);
-	fputs(", ", out);
-	put_json(out, "text", f->text);
-	fputs(", ", out);
-	put_json(out, "fix", f->fix);
-	fputs(" }", out);
 }
 
 bool doctor_run(FILE *out, bool json)

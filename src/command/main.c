@@ -7,6 +7,7 @@
  */
 #include "cli.h"
 #include "daemon.h"
+#include "check.h"
 #include "doctor.h"
 #include "guardian.h"
 #include "observer.h"
@@ -318,11 +319,11 @@ static struct host *load_for_looking(const struct cli *cli)
 
 static int command_check(const struct cli *cli)
 {
-	struct host *host = load_for_looking(cli);
-	int status = host && !host_check(host, stdout) ? CLI_OK : CLI_FAILED;
+	char *script = find_script(cli->script);
+	bool good = script && check_script(script, stdout, cli->json);
 
-	host_free(host);
-	return status;
+	free(script);
+	return good ? CLI_OK : CLI_FAILED;
 }
 
 static int command_help(const struct cli *cli)

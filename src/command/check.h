@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* check.h - what `--check` says about a script. */
+#ifndef FRACTAL_CHECK_SCRIPT_H
+#define FRACTAL_CHECK_SCRIPT_H
+#include <stdbool.h>
+#include <stdio.h>
+
+/* Loads a script without mounting and tells what is wrong with it. True when nothing is; warnings do not count. */
+bool check_script(const char *script, FILE *out, bool json);
+
+#endif
