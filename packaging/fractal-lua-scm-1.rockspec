@@ -6,7 +6,7 @@ source = {
 }
 description = {
   summary = "Filesystems in Lua over FUSE's io_uring transport",
-  detailed = "Mounts what a Lua script describes: the command fractal-lua, the Lua package in it, and libfractal for C.",
+  detailed = "Mounts what a Lua script describes: the command fractal-lua, with the Lua package in it.",
   license = "MIT",
   labels = { "filesystem", "fuse", "linux", "luajit" },
 }
@@ -18,9 +18,8 @@ external_dependencies = {
 }
 build = {
   type = "cmake",
-  variables = {
-    CMAKE_BUILD_TYPE = "Release",
-    CMAKE_INSTALL_PREFIX = "$(PREFIX)",
-    BUILD_TESTING = "OFF",
-  },
+  variables = { CMAKE_BUILD_TYPE = "Release", BUILD_TESTING = "OFF" },
+  -- The command alone: LuaRocks would take libfractal and the systemd unit for Lua modules.
+  install_pass = false,
+  install = { bin = { ["fractal-lua"] = "build.luarocks/fractal-lua" } },
 }

@@ -53,6 +53,11 @@ local function is_pair(word)
   return word.short and word.long
 end
 
+--- Is its value what stands behind -o?
+local function takes_options(word)
+  return word.argument and word.argument:find "^OPT" ~= nil
+end
+
 --- "--log" and "-o" of a row of the command line, as a list.
 local function spellings(word)
   local list = {}
@@ -155,17 +160,18 @@ local function zsh_word(word)
   local doc, behind = zsh_text(word.doc), ""
   if word.long == "trace" then
     behind = ":operations:_sequence compadd - " .. operation_names " "
-  elseif word.short == "o" then
+  elseif takes_options(word) then
     behind = ":options:_fractal_lua_options"
   elseif word.argument == "FILE" then
     behind = ":file:_files"
   elseif word.argument then
     behind = (":%s: "):format(zsh_text(word.argument):lower())
   end
-  local repeated = word.short == "o" and "*" or ""
+  local repeated = takes_options(word) and "*" or ""
   if is_pair(word) then
     local short, long = "-" .. word.short, "--" .. word.long
-    return ("    '(%s %s)'{%s,%s}'[%s]%s' \\\n"):format(short, long, short, long, doc, behind)
+    local exclusion = takes_options(word) and "*" or ("(%s %s)"):format(short, long)
+    return ("    '%s'{%s,%s}'[%s]%s' \\\n"):format(exclusion, short, long, doc, behind)
   end
   local name = word.short and "-" .. word.short or "--" .. word.long
   return ("    '%s%s%s[%s]%s%s' \\\n"):format(repeated, name, word.optional and "=-" or "", doc,
@@ -207,7 +213,7 @@ local function fish_word(word, condition)
   local behind = ""
   if word.long == "trace" then
     behind = (" -a '(__fish_complete_list , __fractal_lua_operations)'")
-  elseif word.short == "o" then
+  elseif takes_options(word) then
     behind = " -x -a '(__fish_complete_list , __fractal_lua_options)'"
   elseif word.argument then
     behind = word.argument == "FILE" and " -r -F" or " -x"

@@ -65,6 +65,7 @@ local per_shell = {
     { "fractal-lua --trace=loo", { "lookup" }, { "read" } },
     { "fractal-lua --trace=lookup,rea", { "lookup,read", "lookup,readdir" }, { "read" } },
     { "fractal-lua --log no", { "notes.txt" }, { "hello.lua" } },
+    { "fractal-lua flamegraph -o no", { "notes.txt" }, { "hello.lua" } },
   },
   fish = {
     { "fractal-lua -o ro,tran", { "ro,transport=dev" }, { "transport=dev" } },
@@ -157,6 +158,7 @@ describe("completion in zsh", function()
       ["fractal-lua hel"] = "fractal-lua hello.lua ",
       ["fractal-lua hello.lua mo"] = "fractal-lua hello.lua mount/",
       ["fractal-lua new --temp"] = "fractal-lua new --template ",
+      ["fractal-lua flamegraph -o no"] = "fractal-lua flamegraph -o notes.txt ",
     } do
       ask_for[#ask_for + 1], expected[#expected + 1] = line, completed .. "\n"
     end
