@@ -40,6 +40,10 @@ ROWS = {
                   [*ONE_CPU, "-b", "1048576", "pread"], 1, "file", ("file", "lua-file")),
     "path": Row("fstat at depth 4: the path API beside the low-level one",
                 [*ONE_CPU, "fstat"], 1, "lua", ("lua", "lua-path")),
+    "wait": Row("fstat that goes through a task and back (two waits), beside one that does not wait",
+                [*ONE_CPU, "fstat"], 1, "lua", ("lua", "lua-waits")),
+    "sleep64": Row("64 reads at a time on one worker, each sleeping 10 ms",
+                   ["-t", "64", "-b", "4096", "pread"], 1, "lua-waits", ("lua-waits",)),
 }
 BURST = ["-t", "8", "-b", "1048576", "pwrite"]
 

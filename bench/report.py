@@ -17,8 +17,10 @@ OF_FLOOR_ROWS = ("fstat", "pread4k", "pwrite4k", "pread1m")
 LUA_US = 0.3
 LUA_US_ROWS = ("fstat", "lookup", "pread4k", "pwrite4k")
 OF_LIBFUSE = 1.4
-OF_BLOCKING = 0.9 # fractal.io beside a C server that blocks
-PATH_US = 0.6 # the path API above the low-level one
+OF_BLOCKING = 0.9  # fractal.io beside a C server that blocks
+WAIT_US = 1.0  # a wait without I/O: out of a handler or task, and back
+BATCH_MS = 30  # for 64 waits of 10 ms at a time
+PATH_US = 0.6  # the path API above the low-level one
 IDLE_KIB = 16 * 1024  # and KIB_PER_QUEUE for each CPU
 KIB_PER_QUEUE = 1024
 
@@ -62,6 +64,12 @@ def goals(results):
     if "lua-path" in cells.get("path", {}):
         cost = cells["path"]["lua-path"]["server_us_over_floor"]
         yield cost <= PATH_US, f"path: {cost:+.2f} us of CPU above the low-level script (at most {PATH_US})"
+    if "lua-waits" in cells.get("wait", {}):
+        cost = cells["wait"]["lua-waits"]["server_us_over_floor"] / 2
+        yield cost <= WAIT_US, f"wait: {cost:+.2f} us of CPU for each wait (at most {WAIT_US})"
+    if "sleep64" in results["rows"]:
+        batch = 64e3 / results["rows"]["sleep64"]["servers"]["lua-waits"]["rate"]
+        yield batch <= BATCH_MS, f"sleep64: {batch:.1f} ms for 64 waits of 10 ms (at most {BATCH_MS})"
     for name, row in cells.items():
         for peer, cell in row.items():
             if results["servers"][peer]["peer"]:
