@@ -23,7 +23,6 @@ int fractal_clock_gettime(int clock, struct fractal_timespec *now) __asm__("cloc
 ]]
 
 local C, running, yield = ffi.C, coroutine.running, coroutine.yield
-local MAX_TAG = 0x7fffffff
 local LATE_WAITS = 100 -- so often a task may still wait when its age is over, to clean up
 
 local task = {}
@@ -45,7 +44,7 @@ local waiting = {} -- tag → coroutine
 local anchors = {} -- luacheck: ignore 241
 -- Coroutines that may wait, each with the age it belongs to: see task.age.
 local own = setmetatable({}, { __mode = "k" })
-local last_tag = 0
+local last_tag, spare_tags = 0, {}
 
 task.waiting = waiting
 
@@ -63,11 +62,21 @@ function task.adopt(age)
   own[running()] = age or REQUEST
 end
 
-local function free_tag()
-  repeat
-    last_tag = last_tag % MAX_TAG + 1
-  until waiting[last_tag] == nil
+--- A tag that nobody waits with. Used ones come again first, which keeps the tables by tag small.
+local function take_tag()
+  local n = #spare_tags
+  if n > 0 then
+    local tag = spare_tags[n]
+    spare_tags[n] = nil
+    return tag
+  end
+  last_tag = last_tag + 1
   return last_tag
+end
+
+local function free_tag(tag)
+  anchors[tag] = nil
+  spare_tags[#spare_tags + 1] = tag
 end
 
 --- A new operation on the worker that runs this code. Raises where nothing may wait.
@@ -90,7 +99,7 @@ local function wait_late(co, age, io, tag)
   age.late[co] = (age.late[co] or 0) + 1
   if age.late[co] > LATE_WAITS then
     waiting[tag] = coroutine.create(function()
-      anchors[tag] = nil
+      free_tag(tag)
       C.fractal_io_free(io)
     end)
   end
@@ -109,7 +118,7 @@ end
 --- Waits until the operation is done and frees it. Returns what it ended with: >= 0, or -errno. `anchor` is kept alive
 -- until then.
 function task.wait(io, anchor)
-  local tag, co = free_tag(), running()
+  local tag, co = take_tag(), running()
   if io.req ~= nil then
     view.keep(io.req)
   end
@@ -122,7 +131,7 @@ function task.wait(io, anchor)
   end
   yield(true)
   note_wait(co, nil)
-  anchors[tag] = nil
+  free_tag(tag)
   local result = io.result
   C.fractal_io_free(io)
   return result
@@ -146,9 +155,10 @@ local function spawn_in(age, fn, ...)
     error("spawn is possible in handlers, init and tasks only", 3)
   end
   local n, args = select("#", ...), { ... }
-  local io, tag = C.fractal_io_new(worker), free_tag()
+  local io, tag = C.fractal_io_new(worker), take_tag()
   io.req = nil
   waiting[tag] = coroutine.create(function()
+    free_tag(tag)
     C.fractal_io_free(io)
     return fn(unpack(args, 1, n))
   end)
