@@ -28,6 +28,11 @@ local testing = {
   write_file = process.write_file,
 }
 
+-- Faults belong into a server: tests name them in the settings of a mount.
+setmetatable(testing, { __index = function(_, name)
+  return name == "faults" and require "fractal.testing.faults" or nil
+end })
+
 -- ---- the command --------------------------------------------------------------------------------------------------
 
 local function is_program(path)

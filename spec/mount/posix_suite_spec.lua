@@ -43,6 +43,20 @@ describe("the POSIX suite", function()
     assert.truthy(out:find("unknown option --no-such", 1, true), out)
   end)
 
+  it("has a part that changes nothing, for files that are there", function()
+    local directory = helper.tmpfs()
+    local made = process.run({ "sh", "-c", [[
+      cd "$1" && mkdir -p a/b/c empty && seq 10000 > a/numbers && : > a/b/nothing && ln -s ../a/numbers empty/link &&
+      mkfifo a/fifo && chmod 0 a/b/nothing && setfattr -n user.x -v y a/numbers; find . | xargs ls -ld --full-time]],
+      "sh", directory }, 20)
+    local result = posix.run(directory, { reading = true })
+    assert.equal(0, result.failed, posix.format(result))
+    assert.is_true(result.passed >= 19, posix.format(result))
+    assert.equal(made.out, process.run({ "sh", "-c", 'cd "$1"; find . | xargs ls -ld --full-time', "sh",
+      directory }, 20).out)
+    assert.is_truthy(made.out:find("numbers", 1, true))
+  end)
+
   describe("given cases that misbehave", function()
     local subjects = posix.subjects
     local result, directory
@@ -62,6 +76,9 @@ describe("the POSIX suite", function()
         error("given up", 0)
       end },
       { name = "skips", run = function(t) t:skip "not today" end },
+      { name = "lacks a call", run = function(t)
+        error(('x.lua:7: rename("a", "b"): expected EEXIST, got %s'):format("ENOSYS"), 0)
+      end },
     }
 
     setup(function()
@@ -79,7 +96,7 @@ describe("the POSIX suite", function()
     end
 
     it("goes on after each and counts them", function()
-      assert.equal("1 passed, 5 failed, 1 skipped", posix.counts(result))
+      assert.equal("1 passed, 6 failed, 1 skipped", posix.counts(result))
     end)
     it("says what happened", function()
       assert.equal("timed out after 1 s", message "hangs")
@@ -87,6 +104,11 @@ describe("the POSIX suite", function()
       assert.truthy(message("fails"):find('unlink("missing"): expected EEXIST, got ENOENT', 1, true))
       assert.truthy(message("fails in a child"):find("number: expected 2, got 1", 1, true))
       assert.equal("not today", message "skips")
+    end)
+    it("skips, when it is to be lenient, what is not implemented", function()
+      local lenient = posix.run(helper.directory(), { lenient = true, filter = "a call$" })
+      assert.equal("rename is not implemented", lenient.cases[1].message)
+      assert.equal("0 passed, 0 failed, 1 skipped", posix.counts(lenient))
     end)
     it("turns a case into an assertion", function()
       assert.has_no.errors(function() posix.assert(result, "misbehaving/passes") end)

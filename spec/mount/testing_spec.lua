@@ -195,8 +195,9 @@ echo '{ "check": "mount", "status": "fail", "text": "there is no /dev/fuse", "fi
 
     it("teardown complains of a server that ended badly, unless the test or a fault had killed it", function()
       local m = testing.mount { source = MEMORY }
-      assert.is_false(m:try(("kill -9 %d; sleep 1; ls $MNT"):format(m.pid), 0.5))
+      process.run({ "kill", "-9", m.pid }, 10)
       assert.equal(128 + 9, m:wait())
+      assert.is_true(testing.eventually(10, function() return not mounts.is_mounted(m.dir) end))
       contains(failure(testing.teardown), "the server was ended by signal 9; its log:\nmounted")
       m = testing.mount { source = MEMORY, faults = { { "crash", "mkdir" } } }
       assert.is_false(m:try "mkdir $MNT/x")
@@ -252,6 +253,16 @@ echo '{ "check": "mount", "status": "fail", "text": "there is no /dev/fuse", "fi
       }
       local out = m:sh "stat -c %s $MNT 2>&1 || true; for i in 1 2; do stat -c %s $MNT/hello 2>&1 || true; done"
       assert.truthy(out:find("^%d+\n[^\n]*Permission denied\n14\n$"), out)
+    end)
+
+    it("can be put into a script by itself", function()
+      local m = testing.mount { source = [[
+        local fs, faults = require "fractal.memoryfs" {}, require "fractal.testing".faults
+        faults.fail(fs, "mkdir", { errno = require "fractal".errno.DQUOT, times = 1 })
+        return fs
+      ]] }
+      contains(select(2, m:try "mkdir $MNT/x"), "quota")
+      m:sh "mkdir $MNT/x"
     end)
 
     it("raise errors in handlers", function()

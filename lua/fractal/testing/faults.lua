@@ -1,6 +1,6 @@
 --- What goes wrong in a filesystem when a test wants it to: wrapped around the handlers, in the server.
 --
---   local faults = require "fractal.testing.faults"
+--   local faults = require "fractal.testing".faults
 --   faults.fail(fs, "write", { nth = 3, errno = "ENOSPC" })    -- the third write fails, the others do not
 --   faults.delay(fs, "read", { seconds = 0.2 })                -- every read waits first
 --   faults.crash(fs, "fsync", { nth = 2 })                     -- the server is killed in the second fsync

@@ -238,14 +238,4 @@ case("statfs answers", function(t)
   t:check(st.ffree <= st.files, "more inodes are free than there are")
 end)
 
-case("nothing can be made by those who may not", function(t)
-  local made = sys.open("no such name", "wronly creat excl", "644")
-  if made then
-    sys.close(made)
-    sys.unlink("no such name")
-    t:skip("files can be made here")
-  end
-  t:expect("ENOENT", sys.lstat, "no such name")
-end)
-
 return cases
