@@ -20,6 +20,8 @@ local run = 0 -- counts the times it ran, also those that came to nothing
 local beside = {} -- which templates of package.path lead there
 local modules = {} -- name of a module found there → its file
 
+ffi.cdef [[ void fractal_source_note(const char *path); ]]
+
 --- Compiles a file and keeps its text for tracebacks. Returns nil and why not.
 local function compile(path)
   local file, why = io.open(path, "rb")
@@ -36,6 +38,9 @@ local function compile(path)
 end
 
 local function load_file(name, path)
+  if modules[name] then
+    ffi.C.fractal_source_note(path)
+  end
   local chunk, why = compile(path)
   return chunk or error(("error loading module '%s' from file '%s':\n\t%s"):format(name, path, why), 0)
 end
@@ -124,6 +129,7 @@ end
 --- Runs the script. Returns its filesystem table, or nil and the reason it cannot be used.
 local function execute()
   run = run + 1
+  ffi.C.fractal_source_note(script.path)
   local chunk, why = compile(script.path)
   if not chunk then
     return nil, "cannot load the script: " .. why

@@ -3,6 +3,7 @@
 
 local client = require "spec.client"
 local helper = require "spec.helper"
+local process = require "spec.process"
 local script = require "spec.script"
 local sys = require "fractal.testing.sys"
 
@@ -411,6 +412,107 @@ describe("a version that cannot be used", function()
   end)
 end)
 
+describe("--watch", function()
+  after_each(helper.teardown)
+
+  -- Waits until so many reloads are over; returns the log of them.
+  local function changed(m, change)
+    local count, from = reloads(m), #m.log()
+    change()
+    return await_reload(m, count + 1, from)
+  end
+
+  it("reloads what is written in place, and what takes the place of the old file", function()
+    local m = mount(saying "old", { args = { "--watch" } })
+    assert_reloaded(changed(m, function() helper.write_file(m.path, saying "new") end), 2)
+    assert.equal("new", cat(m))
+    local log = changed(m, function()
+      helper.write_file(m.path .. "~", saying "newest")
+      assert(sys.rename(m.path .. "~", m.path))
+    end)
+    assert_reloaded(log, 3)
+    assert.equal("newest", cat(m))
+    assert_refused(changed(m, function() helper.write_file(m.path, "return") end), "returned nothing")
+    assert.equal("newest", cat(m))
+    assert_reloaded(changed(m, function() helper.write_file(m.path, saying "last") end), 4)
+  end)
+
+  it("reloads once for several changes, and not for files that are not the script's", function()
+    local m = mount(saying "old", { args = { "--watch" } })
+    helper.write_file(m.path .. ".other", "x")
+    local log = changed(m, function()
+      for i = 1, 5 do helper.write_file(m.path, saying("new" .. i)) end
+    end)
+    assert_reloaded(log, 2)
+    sys.sleep(0.5)
+    assert.equal("new5", cat(m))
+    assert.equal(1, reloads(m), m.log())
+  end)
+
+  it("sees modules, also those loaded by a handler or in a directory that comes back", function()
+    local base = helper.directory()
+    local said, part = base .. "/words/said.lua", base .. "/part.lua"
+    sys.mkdir(base .. "/words", "755")
+    helper.write_file(said, [[return "a"]])
+    helper.write_file(part, [[return "b"]])
+    helper.write_file(base .. "/fs.lua", script.one_file [[
+      local said = require "words.said"
+      function fs.read(req, ino, buf, offset) return offset == 0 and said .. require "part" or "" end]])
+    local m = helper.mount { script = base .. "/fs.lua", args = { "--watch" } }
+    assert.equal("ab", cat(m))
+    assert_reloaded(changed(m, function() helper.write_file(said, [[return "c"]]) end), 2)
+    assert.equal("cb", cat(m))
+    assert_reloaded(changed(m, function() helper.write_file(part, [[return "d"]]) end), 3)
+    assert.equal("cd", cat(m))
+    assert_reloaded(changed(m, function()
+      assert(sys.rename(base .. "/words", base .. "/gone"))
+      assert(sys.remove_tree(sys.FDCWD, base .. "/gone"))
+      sys.sleep(0.2)
+      sys.mkdir(base .. "/words", "755")
+      helper.write_file(said, [[return "e"]])
+    end), 4)
+    assert.equal("ed", cat(m))
+  end)
+end)
+
+describe("SIGHUP", function()
+  after_each(helper.teardown)
+
+  -- Runs the command in the foreground of a terminal of its own; "hang up" closes that.
+  local terminal = [[
+    import os, pty, sys, time
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(sys.argv[1], sys.argv[1:])
+    print(pid, flush=True)
+    while not os.path.exists(os.path.dirname(sys.argv[3]) + "/hang-up"):
+        time.sleep(0.05)
+    os.close(fd)
+    print("ended", os.waitpid(pid, 0)[1], flush=True)]]
+
+  it("unmounts when the terminal is closed, and reloads while it is there", function()
+    local base = helper.directory()
+    helper.write_file(base .. "/fs.lua", saying "old")
+    helper.write_file(base .. "/terminal.py", (terminal:gsub("\n    ", "\n"):gsub("^%s+", "")))
+    assert(sys.mkdir(base .. "/mnt", "755"))
+    local log = base .. "/log"
+    local child = process.start({ "python3", base .. "/terminal.py", helper.binary, "--log", log, base .. "/fs.lua",
+      base .. "/mnt" }, { out = base .. "/out" })
+    local function wait_for(path, text)
+      assert.truthy(helper.eventually(PATIENCE, function()
+        return sys.stat(path) and helper.read_file(path):find(text, 1, true)
+      end), path)
+    end
+    wait_for(log, "mounted")
+    process.run({ "kill", "-HUP", helper.read_file(base .. "/out"):match("%d+") }, 10)
+    wait_for(log, "(generation 2)")
+    helper.write_file(base .. "/hang-up", "")
+    assert.equal(0, child:wait(PATIENCE), helper.read_file(log))
+    assert.truthy(helper.read_file(base .. "/out"):find("ended 0", 1, true))
+    assert.is_false(helper.is_mounted(base .. "/mnt"))
+  end)
+end)
+
 -- Three reloads while files are open.
 local holder = [[
   local path = MNT .. "/a"
@@ -453,15 +555,15 @@ helper.each_transport(function(transport)
         local m = mount(kind.text or helper.read_file(name),
           { transport = transport, options = kind.source and { source = helper.directory() } })
         local base = helper.directory()
-        local process = client.start(m, holder, { base })
+        local holding = client.start(m, holder, { base })
         for n = 1, 3 do
           assert.truthy(helper.eventually(PATIENCE, function()
-            return process:poll() or process.output():find(n .. "\n", 1, true)
+            return holding:poll() or holding.output():find(n .. "\n", 1, true)
           end))
           assert_reloaded(reload(m), n + 1)
           helper.write_file(base .. "/" .. n, "")
         end
-        assert.equal(0, process:wait(PATIENCE), process.output())
+        assert.equal(0, holding:wait(PATIENCE), holding.output())
       end)
     end
   end)
@@ -469,13 +571,15 @@ helper.each_transport(function(transport)
   -- Writes, reads back and compares until the file STOP appears.
   local verifying = [[
     until [ -e "$STOP" ]; do
-      fio --directory=$MNT --name=t$DIRECT --size=2m --rw=randrw --bs=4k --ioengine=psync --numjobs=2 --direct=$DIRECT \
+      fio --directory=$MNT --name=t$DIRECT --size=2m --rw=randrw --bs=4k --ioengine=psync --direct=$DIRECT \
         --verify=crc32c --verify_fatal=1 --verify_backlog=64 --do_verify=1 --minimal >$LOG 2>&1 || { cat $LOG; exit 1; }
       echo round
     done]]
 
+  local count = helper.quick and 10 or transport == helper.transports()[1] and 100 or 25
+
   for _, kind in ipairs { { "single", "examples/memfs.lua" }, { "per-worker", "examples/passthrough.lua" } } do
-    it(("a hundred reloads under fio, over %s, state %s"):format(transport, kind[1]), function()
+    it(("%d reloads under fio, over %s, state %s"):format(count, transport, kind[1]), function()
       finally(helper.teardown)
       local base = helper.directory()
       local m = mount(helper.read_file(kind[2]), { transport = transport, state = kind[1],
@@ -486,8 +590,8 @@ helper.each_transport(function(transport)
         env.DIRECT, env.LOG = direct, base .. "/log" .. direct
         jobs[direct + 1] = m:start(verifying, { env = env })
       end
-      for n = 1, helper.quick and 20 or 100 do
-        assert_reloaded(reload(m), n + 1)
+      for n = 1, count do
+        assert_reloaded(reload(m, ("%s\n-- %d"):format(helper.read_file(kind[2]), n)), n + 1)
       end
       helper.write_file(base .. "/stop", "")
       for _, job in ipairs(jobs) do

@@ -21,6 +21,7 @@ enum {
 	OPT_PROFILE,
 	OPT_PROFILE_FILE,
 	OPT_STATS,
+	OPT_WATCH,
 	OPT_TRACE,
 	OPT_TRACE_FILE,
 	OPT_TRACE_FORMAT
@@ -43,6 +44,7 @@ static const struct option long_options[] = {
 	{ "trace-file", required_argument, NULL, OPT_TRACE_FILE },
 	{ "trace-format", required_argument, NULL, OPT_TRACE_FORMAT },
 	{ "version", no_argument, NULL, 'V' },
+	{ "watch", no_argument, NULL, OPT_WATCH },
 	{ 0 },
 };
 
@@ -66,6 +68,7 @@ static const char usage[] =
 	"      --stats[=SECONDS] at the end (and that often), list operations and their latencies\n"
 	"      --profile[=SECONDS] at the end (and that often), draw where the script spends its time\n"
 	"      --profile-file PREFIX  to PREFIX.svg and PREFIX.folded (default: the script's name)\n"
+	"      --watch        reload the script when its files change, as SIGHUP does\n"
 	"      --check        load a script, list its handlers, name what is misspelt, missing or undefined\n"
 	"      --doctor       what this machine offers, and what to do about what it lacks\n"
 	"      --json         with --check and --doctor: for programs to read\n"
@@ -195,6 +198,9 @@ static int take_letter(struct cli *cli, int letter, char *argv[])
 		return CLI_OK;
 	case OPT_METRICS:
 		return take_metrics(cli, optarg);
+	case OPT_WATCH:
+		cli->watch = true;
+		return CLI_OK;
 	case OPT_STATS:
 		return take_seconds("--stats", optarg, &cli->stats, &cli->stats_every);
 	case OPT_PROFILE:

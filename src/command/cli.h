@@ -35,6 +35,7 @@ struct cli {
 	bool trace_json;
 	const char *trace_path; /* where to; NULL: to the log */
 	bool json;
+	bool watch;
 	bool stats;
 	unsigned stats_every; /* seconds between two tables; 0: only at the end */
 	bool profile;

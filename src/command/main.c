@@ -15,6 +15,7 @@
 #include "reload.h"
 #include "report.h"
 #include "scheduling.h"
+#include "sources.h"
 #include "tool.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -217,9 +218,10 @@ static int run_script(const struct cli *cli, const char *script, struct guardian
 {
 	struct options options;
 	int status = CLI_FAILED;
+	int err = cli->watch ? sources_open() : 0;
 
-	if (options_init(&options)) {
-		report(FRACTAL_LOG_ERROR, "out of memory");
+	if (err || (err = options_init(&options))) {
+		report(FRACTAL_LOG_ERROR, "%s", strerror(-err));
 		return CLI_FAILED;
 	}
 	if (!host_load(&serving.host, script, report_sink)) {
@@ -233,6 +235,7 @@ static int run_script(const struct cli *cli, const char *script, struct guardian
 			status = CLI_FAILED;
 		host_free(serving.host);
 	}
+	sources_close();
 	options_free(&options);
 	return status;
 }

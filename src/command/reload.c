@@ -3,12 +3,19 @@
 #include "reload.h"
 #include "exchange.h"
 #include "report.h"
+#include "sources.h"
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
+
+#define QUIET_MS    100 /* without a change, after which files are read */
+#define PATIENCE_MS 2000
+#define RETRY_MS    1000
 
 static struct {
 	struct reload_target target;
@@ -17,6 +24,8 @@ static struct {
 	bool started;
 	pthread_t thread;
 	int generation; /* versions of the script that have served */
+	bool lost;	/* a directory of the script is not there */
+	bool told;	/* that one cannot be watched */
 } reload = { .wake_fd = -1 };
 
 static double now_ms(void)
@@ -80,20 +89,73 @@ static void reload_once(void)
 
 /* ---- the thread ---- */
 
+static bool was_asked(void)
+{
+	uint64_t count;
+
+	return read(reload.wake_fd, &count, sizeof(count)) > 0;
+}
+
+/* An editor may write several files, or one in several steps. */
+static void await_quiet(void)
+{
+	struct pollfd events = { .fd = sources_events_fd(), .events = POLLIN };
+	double begun = now_ms();
+
+	do
+		poll(&events, 1, QUIET_MS);
+	while (sources_changed() && now_ms() - begun < PATIENCE_MS);
+}
+
+/* Watches what the states have loaded meanwhile. True: a directory that was gone is there again. */
+static bool watch_sources(void)
+{
+	bool lost = reload.lost;
+	int rc = sources_watch();
+
+	reload.lost = rc == -ENOENT;
+	if (rc && !reload.lost && !reload.told)
+		report(FRACTAL_LOG_WARN,
+		       "not all of the script's directories can be watched: %s; SIGHUP reloads it",
+		       strerror(-rc));
+	reload.told |= rc && !reload.lost;
+	return lost && !rc;
+}
+
+/* Waits until there is a reason to reload. False: the mount has ended. */
+static bool await_reason(void)
+{
+	struct pollfd p[] = {
+		{ .fd = reload.wake_fd, .events = POLLIN },
+		{ .fd = sources_news_fd(), .events = POLLIN },
+		{ .fd = sources_events_fd(), .events = POLLIN },
+	};
+	bool changed = watch_sources();
+
+	while (!changed && !was_asked()) {
+		poll(p, sizeof(p) / sizeof(p[0]), reload.lost ? RETRY_MS : -1);
+		changed = sources_changed() | watch_sources();
+	}
+	if (changed)
+		await_quiet();
+	return !atomic_load(&reload.quit);
+}
+
 static void *reload_main(void *arg)
 {
-	uint64_t asked;
-
 	(void)arg;
-	while (read(reload.wake_fd, &asked, sizeof(asked)) > 0 && !atomic_load(&reload.quit))
+	while (await_reason())
 		reload_once();
 	return NULL;
 }
 
 int reload_prepare(void)
 {
-	reload.wake_fd = eventfd(0, EFD_CLOEXEC);
-	return reload.wake_fd < 0 ? -errno : 0;
+	reload.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (reload.wake_fd < 0)
+		return -errno;
+	watch_sources();
+	return 0;
 }
 
 void reload_ask(void)

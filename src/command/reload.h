@@ -15,7 +15,7 @@ struct reload_target {
 	const struct options *options; /* those of the mount */
 };
 
-/* Before signals are caught: makes what reload_ask() writes to. 0 or -errno. */
+/* Before signals are caught: makes what reload_ask() writes to, and watches what the script has loaded. 0 or -errno. */
 int reload_prepare(void);
 
 /* Asks for a reload; what is asked before reload_start() is done then. Async-signal-safe. */
