@@ -3,10 +3,13 @@
 --
 -- The build runs it in the source tree: luajit bindings/annotations.lua GENERATED_LUA OUTPUT_DIR
 -- Names and values come from the package itself, sentences and arguments of functions from the tables of
--- docs/reference.md, handlers from fractal.advice, settings from fractal.filesystem. What stands below is what none of
--- them tells: the types. Where one is missing, "any" is written, and spec/unit/annotations_spec.lua fails.
+-- docs/reference.md and docs/testing.md, handlers from fractal.advice, settings from fractal.filesystem, and the types
+-- from bindings/annotation_types.lua. Where one is missing, "any" is written, and spec/unit/annotations_spec.lua fails.
 
-local annotations = {}
+package.path = "./?.lua;" .. package.path
+local types = require "bindings.annotation_types"
+
+local annotations = { classes = types.classes, testing = types.testing }
 
 --- What had no type, in sentences: filled by annotations.render.
 annotations.missing = {}
@@ -25,184 +28,6 @@ annotations.internal = {
 
 --- Tables of functions in the package.
 annotations.submodules = { "io", "notify", "backing", "log", "shared", "worker" }
-
--- ---- types --------------------------------------------------------------------------------------------------
-
---- Classes of what handlers get and functions give: fields in their order, { name, type [, sentence] }; a field whose
--- name has parentheses is a method, and its type what it returns.
-annotations.classes = {
-  Statvfs = {
-    { "bsize", "integer" }, { "frsize", "integer" }, { "blocks", "integer" }, { "bfree", "integer" },
-    { "bavail", "integer" }, { "files", "integer" }, { "ffree", "integer" }, { "favail", "integer" },
-    { "flag", "integer" }, { "namemax", "integer" },
-  },
-  Time = { { "sec", "integer" }, { "nsec", "integer" } },
-  Attr = {
-    { "ino", "integer" }, { "mode", "integer", "type and permission bits" }, { "nlink", "integer" },
-    { "uid", "integer" }, { "gid", "integer" }, { "size", "integer" }, { "blocks", "integer", "of 512 bytes" },
-    { "blksize", "integer" },
-    { "rdev", "integer" }, { "atime", "number|fractal.Time" }, { "mtime", "number|fractal.Time" },
-    { "ctime", "number|fractal.Time" },
-  },
-  Entry = {
-    { "ino", "integer" }, { "generation", "integer" }, { "attr", "fractal.Attr" }, { "attr_ttl", "number", "seconds" },
-    { "entry_ttl", "number", "seconds" },
-  },
-  Open = {
-    { "flags", "integer", "of open(2)" }, { "fh", "integer" }, { "backing_id", "integer" }, { "keep_cache", "boolean" },
-    { "direct_io", "boolean" }, { "nonseekable", "boolean" }, { "noflush", "boolean" },
-    { "parallel_direct_writes", "boolean" }, { "cache_dir", "boolean" }, { "stream", "boolean" },
-  },
-  Statfs = {
-    { "blocks", "integer" }, { "bfree", "integer" }, { "bavail", "integer" }, { "files", "integer" },
-    { "ffree", "integer" }, { "bsize", "integer" }, { "frsize", "integer" }, { "namelen", "integer" },
-  },
-  Statx = { { "[string]", "any", "the fields of struct statx" } },
-  Set = {
-    { "mode", "integer?" }, { "uid", "integer?" }, { "gid", "integer?" }, { "size", "integer?" },
-    { "atime", 'number|"now"|nil' }, { "mtime", 'number|"now"|nil' }, { "ctime", "number?" },
-    { "kill_suidgid", "boolean?" }, { "lock_owner", "string?" },
-  },
-  Lock = {
-    { "type", "integer", "F_RDLCK, F_WRLCK or F_UNLCK" }, { "start", "integer" },
-    { "length", "integer", "0: to the end" }, { "pid", "integer" }, { "owner", "string" },
-  },
-  Dir = {
-    { "add(name: string, what: any, next_or_type?: any, next_offset?: integer)", "boolean", "false when it is full" },
-  },
-  View = {
-    { "ptr", "ffi.cdata*", "unchecked, for the FFI" }, { "string(offset?: integer, n?: integer)", "string" },
-    { "put(what: string|fractal.View, offset?: integer)", "integer" },
-    { "copy(offset: integer, other: fractal.View, from?: integer, n?: integer)", "integer" },
-    { "fill(byte: integer, offset?: integer, n?: integer)", "integer" },
-    { "sub(offset: integer, n?: integer)", "fractal.View" }, { "byte(offset: integer)", "integer" },
-  },
-  Request = {
-    { "uid", "integer" }, { "gid", "integer" }, { "pid", "integer" }, { "unique", "integer" }, { "resent", "boolean?" },
-    { "opname", "string" }, { "ino", "integer" }, { "umask", "integer?" }, { "flags", "integer?" },
-    { "lock_owner", "string?" }, { "kill_suidgid", "boolean?" }, { "read_flags", "integer?" },
-    { "write_flags", "integer?" }, { "open_flags", "integer?" }, { "release_flags", "integer?" },
-    { "setxattr_flags", "integer?" }, { "lk_flags", "integer?" }, { "valid", "integer?" },
-    { "interrupted()", "boolean" }, { "groups()", "integer[]" },
-    { "security_context(index?: integer)", "string?, string?" },
-  },
-  Stat = {
-    { "mode", "integer" }, { "size", "integer" }, { "nlink", "integer" }, { "uid", "integer" }, { "gid", "integer" },
-    { "ino", "integer" }, { "blocks", "integer" }, { "blksize", "integer" }, { "atime", "number" },
-    { "mtime", "number" }, { "ctime", "number" }, { "btime", "number" }, { "[string]", "any" },
-  },
-  Conn = {
-    { "offers(name: string)", "boolean" }, { "proto_major", "integer" }, { "proto_minor", "integer" },
-    { "max_write", "integer" }, { "max_readahead", "integer" }, { "max_pages", "integer" },
-    { "max_background", "integer" }, { "congestion_threshold", "integer" }, { "time_gran", "integer" },
-    { "max_stack_depth", "integer" }, { "request_timeout", "integer" }, { "attr_ttl", "number" },
-    { "entry_ttl", "number" }, { "negative_ttl", "number" },
-  },
-  Timer = { { "cancel()", "nil" } },
-  Mutex = { { "lock()", "boolean?, integer?" }, { "unlock()", "nil" }, { "with(fn: function, ...: any)", "any" } },
-  Semaphore = { { "acquire()", "boolean?, integer?" }, { "release()", "nil" } },
-  Queue = { { "put(value: any)", "nil" }, { "get(seconds?: number)", "any, integer?" } },
-  Dict = {
-    { "get(key: string)", "string|number|boolean|nil" },
-    { "set(key: string, value: string|number|boolean|nil, ttl?: number)", "boolean?, integer?" },
-    { "add(key: string, value: string|number|boolean, ttl?: number)", "boolean?, integer?" },
-    { "incr(key: string, n: number, init?: number)", "number?, integer?" },
-    { "cas(key: string, old: any, new: any, ttl?: number)", "boolean?, integer?" },
-    { "delete(key: string)", "boolean?, integer?" }, { "keys()", "string[]" },
-  },
-  Counter = {
-    { "add(n: integer)", "integer" }, { "get()", "integer" }, { "set(n: integer)", "integer" },
-    { "cas(old: integer, new: integer)", "boolean" },
-  },
-  Inodes = {
-    { "ref(a: integer, b: integer, value?: integer)", "integer, integer, integer, boolean" },
-    { "value(ino: integer)", "integer" }, { "forget(ino: integer, n: integer)", "any" }, { "count()", "integer" },
-  },
-}
-
---- Arguments by name, in functions and handlers alike.
-local parameters = {
-  arg = "integer", atime = "number", attr = "fractal.Attr", backlog = "integer", block = "integer",
-  blocksize = "integer", buf = "fractal.View", child = "integer", cmd = "integer", conn = "fractal.Conn",
-  data = "fractal.View", datasync = "boolean", device = "integer", dir = "fractal.Dir", dirfd = "integer",
-  domain = "integer", entries = "table", entry = "fractal.Entry", errno = "integer", events = "integer",
-  exact = "{ atime: fractal.Time, mtime: fractal.Time }", fd = "integer", flags = "integer", fmt = "string",
-  fn = "function", from_offset = "integer?", gid = "integer", handle = "integer?", host = "string", how = "any",
-  id = "integer", ino = "integer", input = "fractal.View", kind = "integer", length = "integer", lock = "fractal.Lock",
-  make = "function",
-  mask = "integer", mode = "integer", mtime = "number", n = "integer", n_or_view = "integer|fractal.View",
-  name = "string", new = "string", newdirfd = "integer", newfh = "integer", newino = "integer", newname = "string",
-  newoffset = "integer", newparent = "integer", newpath = "string", nlookup = "integer", offset = "integer",
-  old = "string", olddirfd = "integer", op = "integer", open = "fractal.Open", options = "table",
-  output = "fractal.View", parent = "integer", parts = "(string|fractal.View)[]", path = "string",
-  path_or_fd = "string|integer", protocol = "integer", rdev = "integer", reason = "string", req = "fractal.Request",
-  seconds = "number", set = "fractal.Set", settings = "fractal.Settings", size = "integer", st = "fractal.Statfs",
-  string_or_view = "string|fractal.View", stx = "fractal.Statx", target = "string", timeout = "number",
-  to_offset = "integer?", uid = "integer", value = "fractal.View", view = "fractal.View", views = "fractal.View[]",
-  wait = "boolean", whence = "integer", where = "string",
-}
-
---- Where an argument of that name is of another type.
-local special = {
-  ["fractal.io.splice"] = { from = "integer", to = "integer" },
-  ["fractal.io.copy_file_range"] = { from = "integer", to = "integer" },
-  ["fractal.io.lseek"] = { whence = '"set"|"cur"|"end"|"data"|"hole"' },
-  ["fractal.io.setxattr"] = { value = "string" },
-  ["fractal.io.utimensat"] = { atime = 'number|"now"|nil', mtime = 'number|"now"|nil' },
-  ["fractal.io.fchownat"] = { uid = "integer?", gid = "integer?" },
-  ["fractal.backing.open"] = { ino = "integer?" },
-  ["fractal.pathfs"] = { settings = "fractal.PathSettings" },
-  ["fractal.tree"] = { settings = "fractal.PathSettings" },
-  ["fractal.shared.dict"] = { options = "{ persist: string }" },
-  ["fractal.io.openat2"] = { options = "{ flags?: integer, mode?: integer, resolve?: integer }" },
-  ["fractal.wait_all"] = { options = "function[]" },
-  ["fractal.notify.prune"] = { options = "integer[]" },
-  ["fractal.notify.inval_entry"] = { how = '"expire"' },
-  lowlevel = { fh = "integer?", old = "table" },
-  pathfs = { fh = "any", from = "string", old = "table", to = "string" },
-}
-
---- What the reference has behind an arrow, as types.
-local arrows = {
-  fd = "integer?, integer?", bytes = "integer?, integer?", string = "string?, integer?",
-  table = "fractal.Stat?, integer?",
-  ["string or bytes"] = "string|integer|nil, integer?", seconds = "number", events = "integer?, integer?",
-  id = "integer?, integer?", ["id or nil"] = "integer?", offset = "integer?, integer?",
-  statvfs = "fractal.Statvfs?, integer?", names = "string[]?, integer?", addresses = "string[]?, integer?",
-  entries = "{ name: string, ino: integer, type: string }[]?, integer?",
-}
-
---- Results of functions that have no arrow: by name, else by the beginning of the name.
-local results = {
-  ["fractal.conn"] = "fractal.Conn?", ["fractal.every"] = "fractal.Timer", ["fractal.timeout"] = "fractal.Timer",
-  ["fractal.mutex"] = "fractal.Mutex", ["fractal.semaphore"] = "fractal.Semaphore", ["fractal.queue"] = "fractal.Queue",
-  ["fractal.wait_all"] = "any[]", ["fractal.pathfs"] = "fractal.Pathfs", ["fractal.tree"] = "fractal.Pathfs",
-  ["fractal.lowlevel"] = "fractal.Lowlevel", ["fractal.request"] = "fractal.Request?",
-  ["fractal.shared.dict"] = "fractal.Dict?, integer?", ["fractal.shared.counter"] = "fractal.Counter",
-  ["fractal.shared.inodes"] = "fractal.Inodes", ["fractal.worker.call"] = "any", ["fractal.strerror"] = "string",
-  ["fractal.log.request"] = "string", ["fractal.io.sleep"] = "boolean?, integer?",
-  ["fractal.invalidate"] = "boolean?, integer?", ["fractal.kept"] = "any",
-}
-local module_results = { ["fractal.io"] = "boolean?, integer?", ["fractal.notify"] = "boolean?, integer?" }
-
---- Results of handlers by path that are not those of the handler by inode of that name. An errno may always follow.
-local path_results = {
-  getattr = "table?", readdir = "table|function|nil", open = "any", create = "any", opendir = "any", mkdir = "any",
-  mknod = "any", symlink = "any", link = "any", read = "string|integer|nil", statfs = "table?", truncate = "any",
-  chmod = "any", chown = "any", utimens = "any",
-}
-
---- Results of handlers by inode where `gives` would be too wide.
-local low_results = { write = "integer?", copy_file_range = "integer?" }
-
---- What bindings/documents.lua says a handler gives, as types.
-local gives = {
-  ["`entry`"] = "fractal.Entry|table|nil", ["`attr`"] = "fractal.Attr|table|nil", ["`open`"] = "fractal.Open|table|nil",
-  ["`st`"] = "fractal.Statfs|table|nil", ["`stx`"] = "fractal.Statx|table|nil", ["`entry`, `open`"] = "table?",
-  ["`lock`"] = "fractal.Lock?", ["`dir`"] = "any", ["a string"] = "string?", bytes = "integer|string|fractal.View|nil",
-  names = "string[]?", nothing = "any", ["no reply"] = "any", ["a number"] = "integer?",
-  ["a number, bytes"] = "integer?, integer?", ["an offset"] = "integer?", events = "integer?",
-}
 
 -- ---- the reference's tables ---------------------------------------------------------------------------------
 
@@ -230,6 +55,7 @@ end
 -- a string) is an argument called `options` or `how`.
 local function read_arguments(text)
   local list, depth = {}, 0
+  text = text:gsub(" or ", "_or_")
   for separator, word, braces, literal in text:gsub("{[^}]*}", "{}"):gmatch '([%s,%[%]]*)([%w_…]*)({?}?)("?%w*"?)' do
     depth = depth + select(2, separator:gsub("%[", ""))
     local name = word ~= "" and word or braces ~= "" and "options" or literal ~= "" and "how" or nil
@@ -262,7 +88,7 @@ local function sentences(text)
   for _, cells in ipairs(table_rows(text)) do
     for code in cells[1]:gmatch "`([^`]+)`" do
       local name = code:match "^fs%.([%w_]+)%(" or code:match "^req[.:]([%w_]+)" or code:match "^conn[.:]([%w_]+)"
-        or code:match "^v[.:]([%w_]+)" or code:match "^([%w_]+)%(" or code:match "^([%w_]+)$"
+        or code:match "^[vm][.:]([%w_]+)" or code:match "^([%w_]+)%(" or code:match "^([%w_]+)$"
       if name then
         map[name] = plain(cells[#cells])
       end
@@ -292,7 +118,7 @@ end
 
 --- The type of an argument; context: the function's name, or the kind of filesystem.
 local function type_of(name, context)
-  return (special[context] or {})[name] or parameters[name]
+  return (types.special[context] or {})[name] or types.parameters[name]
     or missing("the argument %s of %s", name, context)
 end
 
@@ -329,9 +155,9 @@ end
 
 local function result_of(name, variant)
   if variant.arrow then
-    return arrows[variant.arrow] or missing("the result %s of %s", variant.arrow, name)
+    return types.arrows[variant.arrow] or missing("the result %s of %s", variant.arrow, name)
   end
-  return results[name] or module_results[name:match "^(.*)%."]
+  return types.results[name] or types.module_results[name:match "^(.*)%."]
 end
 
 local function typed(name, arguments)
@@ -355,7 +181,7 @@ local function declaration(name, variants)
   end
   local result = result_of(name, first)
   if result then
-    out[#out + 1] = "---@return " .. result:gsub(", integer%?", "\n---@return integer? errno")
+    out[#out + 1] = "---@return " .. result:gsub(", integer%?$", "\n---@return integer? errno"):gsub(", ", "\n---@return ")
   end
   for i = 2, #variants do
     local more = variants[i]
@@ -383,7 +209,7 @@ local function lowlevel_result(operations)
     if not row then -- prepare, reload and flock are no operations of their own
       return "any"
     end
-    return low_results[name] or gives[row.result] or missing("what %s gives: %s", name, row.result)
+    return types.low_results[name] or types.gives[row.result] or missing("what %s gives: %s", name, row.result)
   end
 end
 
@@ -431,6 +257,25 @@ local function ready_made(name, reference)
     title)
 end
 
+--- The module fractal.testing, from the tables of docs/testing.md.
+local function testing_module(document)
+  local known, out = sentences(document), { "---@meta fractal.testing\n" }
+  for _, name in ipairs(sorted_keys(types.testing)) do
+    out[#out + 1] = class("testing." .. name, types.testing[name], name == "Process" and {} or known)
+  end
+  out[#out + 1] = "local fractal = { testing = {} }\n"
+  local rows = document:match "\n| `testing%.` | |\n(.-)\n\n" or error "docs/testing.md has no table of functions"
+  local named = rows:gsub("(| [^|]*)([^\n]*)", function(names, sentence)
+    return names:gsub("`([%w_]+%()", "`fractal.testing.%1") .. sentence
+  end)
+  local functions = annotations.functions(named)
+  for _, name in ipairs(sorted_keys(functions)) do
+    out[#out + 1] = declaration(name, functions[name])
+  end
+  out[#out + 1] = "return fractal.testing\n"
+  return table.concat(out, "\n")
+end
+
 --- The fields of a class. A connection has the capabilities, too, except where a number stands under that name.
 function annotations.fields(name, caps)
   local fields, taken = { unpack(annotations.classes[name]) }, {}
@@ -447,7 +292,7 @@ end
 
 --- The files by path.
 --   package: what require "fractal" gives. advice, filesystem: those modules. caps: the rows of caps.def.
---   operations: documents.operations. reference: the text of docs/reference.md.
+--   operations: documents.operations. reference, testing: the texts of docs/reference.md and docs/testing.md.
 function annotations.render(from)
   annotations.missing = {}
   local reference = from.reference
@@ -469,7 +314,7 @@ function annotations.render(from)
   out[#out + 1] = class("Lowlevel", handlers("lowlevel", from.advice.lowlevel, low, sentences(section(reference,
     "## Handlers by inode"))), {})
   out[#out + 1] = class("Pathfs", handlers("pathfs", from.advice.pathfs, function(name)
-    return path_results[name] or low(name)
+    return types.path_results[name] or low(name)
   end, by_path), {})
 
   out[#out + 1] = "local fractal = {}\n"
@@ -489,6 +334,7 @@ function annotations.render(from)
     ["fractal.lua"] = table.concat(out, "\n"),
     ["fractal/memoryfs.lua"] = ready_made("memoryfs", reference),
     ["fractal/passthrough.lua"] = ready_made("passthrough", reference),
+    ["fractal/testing.lua"] = testing_module(from.testing),
   }
 end
 
@@ -504,7 +350,7 @@ function annotations.sources()
   return {
     package = require "fractal", advice = require "fractal.advice", filesystem = require "fractal.filesystem",
     caps = require "fractal.caps", operations = require("bindings.documents").operations,
-    reference = read_file "docs/reference.md",
+    reference = read_file "docs/reference.md", testing = read_file "docs/testing.md",
   }
 end
 

@@ -153,6 +153,39 @@ describe("the type annotations", function()
     assert.same(keys(methods), field_names(annotations.classes.View))
   end)
 
+  describe("of fractal.testing", function()
+    local document = process.read_file "docs/testing.md"
+
+    -- Names in the first column of the table under a header, of one form, as a sorted list.
+    local function documented(header, pattern)
+      local names, rows = {}, assert(document:match("\n| " .. header .. " | |\n[^\n]+\n(.-)\n\n"), header)
+      for cell in rows:gmatch "| ([^|]+) |[^\n]*" do
+        for name in cell:gmatch(pattern) do
+          names[name] = true
+        end
+      end
+      return keys(names)
+    end
+
+    it("have its functions", function()
+      local testing, names = assert(loadfile(types .. "fractal/testing.lua"))(), {}
+      for name, value in pairs(testing) do
+        assert.equal("function", type(value))
+        assert.equal("function", type(require("fractal.testing")[name]), name)
+        names[name] = true
+      end
+      assert.same(documented("`testing%.`", "`([%w_]+)%("), keys(names))
+    end)
+
+    it("have the settings and methods of its mounts", function()
+      local function names_of(class)
+        return field_names(annotations.testing[class])
+      end
+      assert.same(documented("setting of `mount`", "`([%w_]+)`"), names_of "Settings")
+      assert.same(documented("mount", "`m[.:]([%w_]+)"), names_of "Mount")
+    end)
+  end)
+
   it("satisfy lua-language-server in the examples", function()
     if process.run({ "sh", "-c", "command -v lua-language-server" }, 10).status ~= 0 then
       return pending "lua-language-server is not installed"
