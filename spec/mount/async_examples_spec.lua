@@ -5,6 +5,61 @@ local helper = require "spec.helper"
 local sys = require "fractal.testing.sys"
 
 helper.each_transport(function(transport)
+  describe("examples/sums.lua", function()
+    after_each(helper.teardown)
+
+    it("loses no number of several writers, and lets other files go on", function()
+      local m = helper.mount { script = "examples/sums.lua", transport = transport,
+        options = { dir = helper.directory(), pause = "0.01" } }
+      local ok, out = m:sh([[
+        cd $MNT && echo 1 >other && echo 0 >apples && echo 2.5 >apples && cat apples && ls
+        echo many >apples]], 10)
+      assert.is_false(ok)
+      assert.truthy(out:find("^2.5\napples\nother\n.*Invalid argument"), out .. m.log())
+      local writers = {}
+      for i = 1, 4 do
+        writers[i] = client.start(m, [[
+          local fd = must.open(MNT .. "/apples", "wronly")
+          for _ = 1, 25 do assert(must.write(fd, "2") == 1) end]])
+      end
+      -- The other file does not wait for them.
+      assert.equal("1\n", client.output(m, [[
+        local fd = must.open(MNT .. "/other", "rdonly")
+        io.write((must.pread(fd, 100, 0)))]], 10))
+      for _, one in ipairs(writers) do
+        assert.equal(0, one:wait(20), one.output() .. m.log())
+      end
+      ok, out = m:sh("cat $MNT/apples", 5)
+      assert.is_true(ok, out)
+      assert.equal("202.5\n", out)
+      assert.equal(0, m:unmount())
+    end)
+
+    it("gives up the wait for a lock when its caller is interrupted", function()
+      local dir = helper.directory()
+      helper.write_file(dir .. "/apples", "1000\n") -- a write that made the file longer would be let in alone
+      local m = helper.mount { script = "examples/sums.lua", transport = transport,
+        options = { dir = dir, pause = "30" } }
+      local function writer(number)
+        local one = client.start(m, [[
+          local fd = must.open(MNT .. "/apples", "wronly")
+          print "open"
+          io.stdout:flush()
+          must.pwrite(fd, arg[1], 0)]], { number })
+        assert.truthy(helper.eventually(5, function() return one.output() == "open\n" end))
+        sys.sleep(0.2) -- until it waits
+        return one
+      end
+      local first, second = writer(1), writer(5)
+      second:kill("term")
+      assert.truthy(second:wait(10), "a writer that hangs")
+      assert.is_nil(first:poll(), "the first writer did not hold the lock")
+      first:kill("term")
+      assert.truthy(first:wait(10), "a writer that hangs")
+      assert.equal("1000\n", client.output(m, 'io.write((must.read(must.open(MNT .. "/apples"), 100)))', 10))
+    end)
+  end)
+
   describe("examples/passthrough_async.lua", function()
     after_each(helper.teardown)
 
