@@ -112,9 +112,8 @@ types.parameters = {
   path_or_fd = "string|integer", protocol = "integer", rdev = "integer", reason = "string", req = "fractal.Request",
   seconds = "number", set = "fractal.Set", settings = "fractal.Settings", size = "integer", st = "fractal.Statfs",
   string_or_view = "string|fractal.View", stx = "fractal.Statx", target = "string", text = "string",
-  transport = "string",
-  timeout = "number", to_offset = "integer?", uid = "integer", value = "fractal.View", view = "fractal.View",
-  views = "fractal.View[]", wait = "boolean", whence = "integer", where = "string",
+  timeout = "number", to_offset = "integer?", transport = "string", uid = "integer", value = "fractal.View",
+  view = "fractal.View", views = "fractal.View[]", wait = "boolean", whence = "integer", where = "string",
 }
 
 --- Where an argument of that name is of another type.

@@ -170,6 +170,16 @@ local function typed(name, arguments)
   return table.concat(out, ", ")
 end
 
+--- "integer?, integer?" as lines; the commas of a table's fields do not count.
+local function return_lines(result)
+  local tables = {}
+  result = result:gsub("%b{}", function(fields)
+    tables[#tables + 1] = fields
+    return "\1"
+  end):gsub(", integer%?$", ", integer? errno"):gsub(", ", "\n---@return ")
+  return "---@return " .. result:gsub("\1", function() return table.remove(tables, 1) end)
+end
+
 --- One function of the package, with its further ways to be called as overloads.
 local function declaration(name, variants)
   local out, first = {}, variants[1]
@@ -181,7 +191,7 @@ local function declaration(name, variants)
   end
   local result = result_of(name, first)
   if result then
-    out[#out + 1] = "---@return " .. result:gsub(", integer%?$", "\n---@return integer? errno"):gsub(", ", "\n---@return ")
+    out[#out + 1] = return_lines(result)
   end
   for i = 2, #variants do
     local more = variants[i]
