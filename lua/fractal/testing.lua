@@ -265,18 +265,22 @@ local suite_seconds = 900
 -- report }: the report is text that names each failure with the call, what was expected and what came.
 function testing.posix(where, options)
   local posix = require "fractal.testing.posix"
-  local dir, user = where, nil
+  local dir, user, all = where, nil, {}
+  for name, value in pairs(options or {}) do
+    all[name] = value
+  end
   if type(where) == "table" then
     dir, user = where.dir, where.user
+    all.alive = all.alive or not user and function() return not where.process:poll() end
   end
   local result
   if user then -- root may not enter
     result = mounts.Mount.run({ dir = dir, log = where.log, blame = mounts.Mount.blame }, function()
       sys.must.become(user, user)
-      return posix.run(dir, options)
+      return posix.run(dir, all)
     end, suite_seconds)
   else
-    result = posix.run(dir, options)
+    result = posix.run(dir, all)
   end
   result.report = posix.format(result)
   return result

@@ -86,6 +86,20 @@ describe("fractal-lua test", function()
     assert.truthy(out:find("POSIX suite: [1-9]%d* passed, 0 failed, %d+ skipped"), out)
   end)
 
+  it("ends with a server that dies, and says in which case", function()
+    local status, out = test([[
+      local fs = require "fractal.memoryfs" {}
+      require "fractal.testing".faults.crash(fs, "link", { nth = 5 })
+      return fs
+    ]], { "--transport=dev", "--filter=^links/" })
+    assert.equal(1, status)
+    assert.truthy(out:find("failed  links/[^\n]+: the server ended in this case; those behind it were not run\n"), out)
+    contains(out, "failed: the server ended with status 137")
+    assert.truthy(out:find("\n%d+ passed, 2 failed\n$"), out)
+    local dir = out:match("mounted (/%S+):")
+    assert.is_true(helper.eventually(10, function() return not helper.is_mounted(dir) end))
+  end)
+
   it("fails with the spec", function()
     local status, out = test(HELLO, { "--no-posix", "--transport=dev", "--spec", "other_spec.lua" })
     assert.same({ 1, "" }, { status, out })

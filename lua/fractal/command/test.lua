@@ -122,7 +122,7 @@ end
 local function run_posix(m, handlers, filter)
   local reason = why_not_writable(m)
   local ok, result = pcall(testing.posix, m, {
-    reading = reason ~= nil, lenient = true, skip = skips(handlers), filter = filter, timeout = 20,
+    reading = reason ~= nil, lenient = true, skip = skips(handlers), filter = filter, timeout = 10,
   })
   if not ok then
     return count(false, result)
@@ -168,6 +168,9 @@ local function try_mount(script, transport, handlers, options)
   say("  %s", m.ready)
   local done = not options.posix or run_posix(m, handlers, options.filter)
   local ended, status = pcall(m.unmount, m)
+  if not ended or status ~= 0 then
+    m:kill("kill") -- and teardown need not say it once more
+  end
   done = count(ended and status == 0, ended and "the server ended with status " .. status or status) and done
   tell_log(m, done)
 end
@@ -243,7 +246,10 @@ local function run(options, words)
   if handlers and not spec then
     say("\nthere is no %s to run", neighbour)
   end
-  testing.teardown()
+  local cleared, problems = pcall(testing.teardown)
+  if not cleared then
+    count(false, problems)
+  end
   say("\n%d passed, %d failed", passed, failed)
   return failed == 0 and 0 or 1
 end

@@ -310,7 +310,8 @@ function Mount:unmount()
     return result.status == 0 or self.process:poll()
   end)
   if result.status ~= 0 and mounts.is_mounted(self.dir) then
-    error(("could not unmount: %s%s"):format(result.out, result.err), 2)
+    local why = result.status == 124 and "it does not answer" or result.out .. result.err
+    error("could not unmount: " .. why, 2)
   end
   return self:wait() or error("the server did not end after the unmount; its log:\n" .. self.log(), 2)
 end

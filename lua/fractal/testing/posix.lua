@@ -19,8 +19,9 @@ local capabilities = require "fractal.testing.posix.capabilities"
 
 local posix = {}
 
--- After this many cases that timed out the others are not tried: the filesystem does not answer any more.
-local HANGS = 10
+-- After this many cases that timed out the others are not tried: the filesystem does not answer any more. One that
+-- hangs in the kernel and cannot be killed counts for several.
+local HANGS, HUNG = 10, 5
 
 -- The subjects, each a file of cases in fractal/testing/posix/.
 posix.subjects = {
@@ -55,13 +56,13 @@ end
 
 -- ---------------------------------------------------------------------------------------------------- one process each
 
--- Runs fn in a process of its own with a time limit in seconds: returns "ok", "fail" or "skip", the text, and whether
--- it ran out of time.
+-- Runs fn in a process of its own with a time limit in seconds: returns "ok", "fail" or "skip", the text, and for how
+-- many cases that timed out it counts.
 local function isolated(timeout, fn)
   local text, problem, how = process.isolated(timeout, function(fd) return Context.outcome(fn, fd) end)
   local kind, message = text:match("^(%a+)\n(.*)$")
-  if kind and not problem then return kind, message end
-  return "fail", problem or "ended without a result", how == "late" or how == "hung"
+  if kind and not problem then return kind, message, 0 end
+  return "fail", problem or "ended without a result", how == "hung" and HUNG or how == "late" and 1 or 0
 end
 
 local Suite = {}
@@ -71,7 +72,7 @@ Suite.__index = Suite
 function Suite:timed(fn)
   local began = sys.clock("monotonic")
   local kind, message, late = isolated(self.timeout, fn)
-  if late then self.late = self.late + 1 end
+  self.late = self.late + late
   return kind, message, sys.clock("monotonic") - began
 end
 
@@ -138,7 +139,7 @@ function Suite:run_case(case)
     return outcome
   end
   if self.late >= HANGS then
-    outcome.status, outcome.message = "failed", ("not run: %d cases before it timed out"):format(self.late)
+    outcome.status, outcome.message = "failed", "not run: cases before it timed out or hung"
     return outcome
   end
   local run = self.reading and self.in_place or self.in_directory
@@ -178,6 +179,7 @@ end
 --   filter   Lua pattern that a case's id must match       skip     pattern, list of them, or pattern → reason
 --   report   function(outcome) called after each case, which may change the outcome before it is counted
 --   timeout  seconds a case may take (default 10)
+--   alive    function that tells whether the filesystem's server is still there; where it is not, the suite ends
 --   reading  run the cases that change nothing, on what is there, and make no work directory
 --   lenient  a case that fails since a call gives ENOSYS is skipped: the filesystem does not implement that call
 -- Returns { passed, failed, skipped = counts, cases = { { name, status, message, seconds }… }, seconds }.
@@ -201,9 +203,14 @@ function posix.run(dir, options)
   for _, case in ipairs(posix.cases(suite.reading and posix.reading_subjects)) do
     if not options.filter or case.id:find(options.filter) then
       local outcome = suite:run_case(case)
+      local ended = options.alive and not options.alive()
+      if ended then
+        outcome.status, outcome.message = "failed", "the server ended in this case; those behind it were not run"
+      end
       if options.report then options.report(outcome) end
       result[outcome.status] = result[outcome.status] + 1
       result.cases[#result.cases + 1] = outcome
+      if ended then break end
     end
   end
   if not suite.reading then
