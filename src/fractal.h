@@ -572,8 +572,8 @@ FRACTAL_API struct fractal_worker *fractal_session_worker(const struct fractal_s
 FRACTAL_API void fractal_session_stats(const struct fractal_session *session, uint32_t opcode,
 				       struct fractal_op_stats *sum);
 /**
- * Switches measuring (latencies, fractal_load.most) on or off; config.timing and config.trace keep it on. Off, it costs nothing;
- * on, some ten nanoseconds for each request. What was measured stays. Any thread.
+ * Switches measuring (latencies, fractal_load.most) on or off; config.timing and config.trace keep it on. Off, it costs
+ * nothing; on, two looks at the clock for each request. What was measured stays. Any thread.
  */
 FRACTAL_API void fractal_session_measure(struct fractal_session *session, bool on);
 /** Whether latencies are measured now. */

@@ -61,7 +61,8 @@ struct entry {
 	_Atomic uint64_t interrupted; /* id of the request that an INTERRUPT named */
 	_Atomic int state;	      /* enum entry_state */
 	struct entry *next;	      /* in the inbox or the ready list */
-	uint64_t arrived_ns;	      /* when the request was taken; 0: it is not measured */
+	uint64_t arrived;	      /* when the request was taken, ticks; 0: it is not measured */
+	uint64_t arrived_ns;	      /* the same for its trace, monotonic clock */
 	int mail;
 	int dev_fd;	  /* classic: where the reply is written; -1: a ring entry */
 	int error;	  /* the reply's -errno */
@@ -295,6 +296,32 @@ void trace_reply(const struct entry *e, uint64_t ns);
 void trace_unanswered(struct entry *e);
 void trace_rest(struct fractal_worker *w, bool last);
 void trace_look(struct fractal_session *s);
+
+/* ticks.c */
+extern struct ticks {
+	bool by_counter;
+	uint64_t ratio; /* nanoseconds of one count, times 2^32 */
+} ticks;
+void ticks_prepare(void);
+
+/* A moment on this thread, never 0. */
+static inline uint64_t ticks_now(void)
+{
+#if defined(__x86_64__)
+	if (ticks.by_counter)
+		return __builtin_ia32_rdtsc();
+#endif
+	return now_ns();
+}
+
+/* Nanoseconds since then. */
+static inline uint64_t ticks_since(uint64_t then)
+{
+	uint64_t now = ticks_now(), passed = now > then ? now - then : 0;
+
+	return ticks.by_counter ? (uint64_t)((unsigned __int128)passed * ticks.ratio >> 32)
+				: passed;
+}
 
 /* stats.c */
 void stats_taken(struct fractal_worker *w, struct entry *e);

@@ -89,7 +89,7 @@ static int settle_numbers(struct fractal_session *s)
 	if (!c->max_stack_depth)
 		c->max_stack_depth = 1;
 	c->timing = c->timing || c->trace;
-	atomic_store(&s->measuring, c->timing);
+	fractal_session_measure(s, c->timing);
 	if (c->request_timeout)
 		c->caps_on |= 1ull << FRACTAL_CAP_REQUEST_TIMEOUT;
 	rc = check_range(s, "queue_depth", c->queue_depth, 1, 1024);

@@ -26,9 +26,11 @@ void stats_taken(struct fractal_worker *w, struct entry *e)
 
 	if (n > atomic_load_explicit(&w->most_held, memory_order_relaxed))
 		atomic_store_explicit(&w->most_held, n, memory_order_relaxed);
-	e->arrived_ns = now_ns();
-	if (w->trace)
+	if (w->trace) {
+		e->arrived_ns = now_ns();
 		trace_request(e);
+	}
+	e->arrived = ticks_now();
 }
 
 /* Histograms are made for operations that come, since few do. */
@@ -46,14 +48,14 @@ static struct fractal_latency *latency_of(struct fractal_worker *w, uint32_t opc
 
 static void measured(struct fractal_worker *w, struct entry *e)
 {
-	uint64_t ns = now_ns() - e->arrived_ns;
+	uint64_t ns = ticks_since(e->arrived);
 	struct fractal_latency *l = latency_of(w, e->req.opcode);
 
 	if (l)
 		fractal_latency_record(l, ns);
 	if (w->trace)
 		trace_reply(e, ns);
-	e->arrived_ns = 0;
+	e->arrived = 0;
 }
 
 /* An answer goes out now. */
@@ -68,7 +70,7 @@ void stats_answered(struct fractal_worker *w, struct entry *e)
 		counter_set(&st->bytes_in, st->bytes_in + e->req.data_len);
 	if (e->out_len)
 		counter_set(&st->bytes_out, st->bytes_out + e->out_len);
-	if (e->arrived_ns)
+	if (e->arrived)
 		measured(w, e);
 }
 
@@ -103,7 +105,10 @@ void fractal_session_stats(const struct fractal_session *s, uint32_t opcode,
 
 void fractal_session_measure(struct fractal_session *s, bool on)
 {
-	atomic_store(&s->measuring, on || s->cfg.timing);
+	on = on || s->cfg.timing;
+	if (on)
+		ticks_prepare();
+	atomic_store(&s->measuring, on);
 }
 
 bool fractal_session_measures(const struct fractal_session *s)

@@ -160,7 +160,7 @@ again:
 	change_held(w, 1);
 	worker_moves(w);
 	atomic_store_explicit(&w->current, e, memory_order_release);
-	if (atomic_load_explicit(&w->s->measuring, memory_order_relaxed))
+	if (atomic_load_explicit(&w->s->measuring, memory_order_acquire))
 		stats_taken(w, e);
 	if (e->req.opcode == FRACTAL_OP_NOTIFY_REPLY) {
 		notify_retrieved(e);

@@ -95,6 +95,26 @@ static void merging_is_recording_both(void)
 	CHECK_BYTES(&merged, &h, sizeof(h));
 }
 
+/* An interval in ticks lies between two by the clock, one around it and one inside. */
+static void ticks_are_nanoseconds(void)
+{
+	for (int i = 0; i < 5; i++) {
+		uint64_t around = now_ns(), began, inside, short_ns, ticks_ns, long_ns;
+
+		ticks_prepare();
+		began = ticks_now();
+		inside = now_ns();
+		usleep(10000);
+		short_ns = now_ns() - inside;
+		ticks_ns = ticks_since(began);
+		long_ns = now_ns() - around;
+		CHECK(began != 0);
+		CHECK((double)ticks_ns > (double)short_ns * 0.995);
+		CHECK((double)ticks_ns < (double)long_ns * 1.005);
+	}
+	CHECK_INT(ticks_since(UINT64_MAX), 0);
+}
+
 /* ---- of a worker ---- */
 
 static struct fractal_latency measured(uint32_t opcode)
@@ -212,6 +232,7 @@ int main(void)
 	RUN(extremes_have_a_place);
 	RUN(percentiles_are_near);
 	RUN(merging_is_recording_both);
+	RUN(ticks_are_nanoseconds);
 	RUN(requests_are_measured_while_it_is_on);
 	RUN(timing_keeps_it_on);
 	RUN(bytes_are_counted);
