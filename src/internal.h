@@ -345,6 +345,8 @@ bool watchdog_all_held(const struct fractal_session *s);
 /* own.c */
 /* Is the request from a worker's own thread, which waits for it? Says so in the log; the answer is EDEADLK. */
 bool own_refuse(struct fractal_session *s, const struct entry *e);
+/* Does any worker's thread wait in the kernel for what may be its own mount? */
+bool own_may_wait(const struct fractal_session *s);
 /* Is the worker's thread in a system call about a file of its own mount? Then @path is that file. */
 bool own_waits(const struct fractal_worker *w, char path[PATH_MAX]);
 

@@ -203,6 +203,33 @@ static bool lies_in(const char *path, const char *directory)
 	       !strstr(path, "/..");
 }
 
+/* Is the thread where the kernel waits for the answer of a FUSE filesystem, this one or another? */
+static bool waits_for_fuse(pid_t tid)
+{
+	char name[64], place[64] = "";
+	FILE *file;
+
+	snprintf(name, sizeof(name), "/proc/self/task/%d/wchan", tid);
+	file = fopen(name, "re");
+	if (!file)
+		return false;
+	if (!fgets(place, sizeof(place), file))
+		place[0] = 0;
+	fclose(file);
+	return !strcmp(place, "request_wait_answer");
+}
+
+bool own_may_wait(const struct fractal_session *s)
+{
+	char path[PATH_MAX];
+
+	for (uint32_t i = 0; i < s->nworkers; i++)
+		if (waits_for_fuse(atomic_load(&s->workers[i].tid)) ||
+		    own_waits(&s->workers[i], path))
+			return true;
+	return false;
+}
+
 bool own_waits(const struct fractal_worker *w, char path[PATH_MAX])
 {
 	pid_t tid = atomic_load_explicit(&w->tid, memory_order_relaxed);

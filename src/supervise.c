@@ -233,7 +233,7 @@ static int supervise(struct supervisor *v)
 		watchdog_look(s);
 		/* The handler that all wait for may wait for a request that only this thread is left to read. */
 		if (atomic_load(&s->transport) == FRACTAL_TRANSPORT_DEV && !v->device_gone &&
-		    watchdog_all_held(s))
+		    watchdog_all_held(s) && own_may_wait(s))
 			read_side(v);
 		if (s->cfg.trace)
 			trace_look(s);
