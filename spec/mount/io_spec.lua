@@ -24,6 +24,56 @@ helper.each_transport(function(transport)
       assert.equal(0, m:unmount())
     end)
 
+    it("waits in every handler", function()
+      local m = mount [[
+        local fractal = require "fractal"
+        local fs = require "fractal.memoryfs" {}
+        local called = {}
+        for name, handler in pairs(fs) do
+          if type(handler) == "function" and name ~= "init" and name ~= "destroy" and name ~= "prepare" then
+            fs[name] = function(...)
+              called[name] = (called[name] or 0) + 1
+              local ok, err = fractal.io.sleep(0.0005)
+              if not ok then return nil, err end
+              return handler(...)
+            end
+          end
+        end
+        local getxattr = fs.getxattr
+        function fs.getxattr(req, ino, name)
+          if name ~= "user.called" then return getxattr(req, ino, name) end
+          local names = {}
+          for known in pairs(called) do names[#names + 1] = known end
+          table.sort(names)
+          return table.concat(names, " ")
+        end
+        return fs]]
+      local ok, out = m:sh([[
+        set -e; cd $MNT
+        mkdir a a/b; echo one >a/f; echo two >>a/f; cat a/f; cp a/f a/g; mv a/g a/h; ln a/h a/i; ln -s f a/l
+        readlink a/l
+        chmod 600 a/f; touch -d @5 a/f; truncate -s 100000 a/f; fallocate -l 8192 a/h; cp --sparse=always a/f a/s
+        setfattr -n user.x -v 1 a/f; getfattr --absolute-names --only-values -n user.x a/f
+        getfattr -d -m - a/f >/dev/null
+        setfattr -x user.x a/f; mkfifo a/p; ls -lR . >/dev/null; find . -ls >/dev/null; df . >/dev/null; sync a/f a
+        ( for i in {1..20}; do echo $i >a/x$i & done; wait ); ls a | wc -l
+        rm a/x*; rmdir a/b; rm -r a; ls | wc -l
+        mount -i -o remount $MNT
+        getfattr --absolute-names --only-values -n user.called .]], 30)
+      assert.is_true(ok, out .. m.log())
+      local head, called = out:match("^(.*)\n([^\n]*)$")
+      assert.equal("one\ntwo\nf\n127\n0", head)
+      for _, name in ipairs {
+        "copy_file_range", "create", "fallocate", "forget", "getattr", "link", "listxattr", "lookup", "lseek", "mkdir",
+        "mknod", "open", "opendir", "read", "readdir", "readlink", "release", "releasedir", "removexattr", "rename",
+        "rmdir", "setattr", "setxattr", "statfs", "symlink", "unlink", "write",
+      } do
+        assert.truthy((" " .. called .. " "):find(" " .. name .. " ", 1, true), name .. " is not among " .. called)
+      end
+      assert.equal(m.ready .. "\n", m.log())
+      assert.equal(0, m:unmount())
+    end)
+
     it("reads into and writes from a request's own buffer, O_DIRECT too", function()
       local dir = helper.directory()
       local m = mount(script.one_file([[
@@ -45,6 +95,29 @@ helper.each_transport(function(transport)
         print(select(2, sys.pwrite(fd, "not aligned", 1)))]], 10)
       assert.equal("EINVAL\n", out)
       assert.equal(("0123456789abcdef"):rep(8192), helper.read_file(dir .. "/below"):sub(4097))
+    end)
+
+    it("reads into and writes from parts of a request's buffer, in another order", function()
+      local dir = helper.directory()
+      local m = mount(script.one_file([[
+        local io = fractal.io
+        local file
+        function fs.init() file = assert(io.open(fs.options.dir .. "/below", io.O_RDWR + io.O_CREAT)) end
+        local function halves(view) return view:sub(#view / 2), view:sub(0, #view / 2) end
+        function fs.read(req, ino, buf, offset)
+          local second, first = halves(buf)
+          return io.readv(file, { second, first }, offset)
+        end
+        function fs.write(req, ino, data, offset)
+          local second, first = halves(data)
+          return io.writev(file, { second, first }, offset)
+        end]], 'options = { dir = "where to work" }'), { dir = dir })
+      client.output(m, [[
+        local fd = must.open(MNT .. "/file", "rdwr")
+        local a, b = ("a"):rep(4096), ("b"):rep(4096)
+        assert(must.pwrite(fd, a .. b, 0) == 8192)
+        assert(must.pread(fd, 8192, 0) == a .. b)]], 10)
+      assert.equal(("b"):rep(4096) .. ("a"):rep(4096), helper.read_file(dir .. "/below"))
     end)
 
     it("keeps the buffer of a waiting handler while others use thousands", function()

@@ -176,6 +176,9 @@ local source = script.one_file([==[
       d:set("torn", filler)
       local seen = d:get("torn")
       if seen ~= seen:sub(1, 1):rep(#seen) then error("a torn read") end
+      repeat
+        local old = d:get("swapped")
+      until d:cas("swapped", old, (old or 0) + 1)
     end
   end
 
@@ -183,7 +186,7 @@ local source = script.one_file([==[
   function fs.getxattr(req, ino, name)
     name = name:match("^user%.(.*)$")
     if name == "sum" then
-      return ("%d %d"):format(d:get("sum") or 0, c:get())
+      return ("%d %d %d"):format(d:get("sum") or 0, c:get(), d:get("swapped") or 0)
     elseif name == "wait" then
       return tostring(box:get(5)) .. " for worker " .. fractal.worker.id
     elseif name == "wake" then
@@ -239,7 +242,7 @@ helper.matrix({ transport = helper.transports(), state = { "single", "per-worker
         assert.equal("ok", other.output())
       end
       -- getfattr asks twice, for the size and for the value.
-      assert.equal("8000 8000", get(m, "sum"))
+      assert.equal("8000 8000 8000", get(m, "sum"))
     end)
 
     it("outlive the mount in a file, and leave nothing in memory", function()
