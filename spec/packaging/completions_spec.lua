@@ -150,14 +150,11 @@ describe("completion in zsh", function()
     local ask_for, expected = {}, {}
     for line, completed in pairs {
       ["fractal-lua --bac"] = "fractal-lua --background ",
-      ["fractal-lua -o tran"] = "fractal-lua -o transport=",
       ["fractal-lua -o ro,trans"] = "fractal-lua -o ro,transport=",
       -- The comma that is added to a list goes away with the next space.
       ["fractal-lua -o transport=u"] = "fractal-lua -o transport=uring,",
       ["fractal-lua --trace=batch"] = "fractal-lua --trace=batch_forget,",
-      ["fractal-lua hel"] = "fractal-lua hello.lua ",
       ["fractal-lua hello.lua mo"] = "fractal-lua hello.lua mount/",
-      ["fractal-lua new --temp"] = "fractal-lua new --template ",
       ["fractal-lua flamegraph -o no"] = "fractal-lua flamegraph -o notes.txt ",
     } do
       ask_for[#ask_for + 1], expected[#expected + 1] = line, completed .. "\n"

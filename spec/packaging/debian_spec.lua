@@ -31,8 +31,9 @@ describe("the Debian packages", function()
     end
     packages = process.directory()
     if not reason then
-      local made = process.run({ "cpack", "-B", packages, "-D", "CPACK_PACKAGE_CONTACT=" .. contact }, 120,
-        { cwd = staged.build })
+      -- gzip takes a fraction of the time of xz.
+      local made = process.run({ "cpack", "-B", packages, "-D", "CPACK_PACKAGE_CONTACT=" .. contact,
+        "-D", "CPACK_DEBIAN_COMPRESSION_TYPE=gzip" }, 120, { cwd = staged.build })
       assert.equal(0, made.status, made.out .. made.err)
     end
   end)

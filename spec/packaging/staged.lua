@@ -49,9 +49,10 @@ end
 function staged.no_system()
   if not helper.is_root then
     return "a mount table of its own needs root"
-  elseif not process.read_file("/proc/filesystems"):find "overlay" then
-    return "there is no overlay filesystem"
   end
+  local overlay = 'mount --make-rprivate / && mount -t overlay overlay -o "lowerdir=/usr/bin:/usr/sbin" /usr/sbin'
+  local tried = process.run({ "unshare", "--mount", "sh", "-c", overlay }, 20)
+  return tried.status ~= 0 and "no overlay can be mounted here: " .. tried.err or nil
 end
 
 return staged
