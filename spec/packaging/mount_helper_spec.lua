@@ -50,12 +50,25 @@ mountpoint -q "$DIR" || echo gone]]):format(kind),
     end)
   end
 
-  it("mounts what fstab says", function()
+  it("mounts what fstab says, once", function()
     succeeds([[
-echo "$SCRIPT $DIR fractal-lua ro,noauto,nofail 0 0" >"$BASE/fstab"
-mount -T "$BASE/fstab" "$DIR"
+echo "$SCRIPT $DIR fractal-lua ro,nofail,x-systemd.automount 0 0" >"$BASE/fstab"
+mount -a -T "$BASE/fstab"
+mount -a -T "$BASE/fstab"
 cat "$DIR/hello"
-umount "$DIR"]], "hello from the mount\n")
+grep -c " $DIR fuse.fractal-lua " /proc/self/mounts
+umount "$DIR"]], "hello from the mount\n1\n")
+  end)
+
+  it("takes a script's path relative to where mount(8) runs, with a comma in it", function()
+    succeeds([[
+cp "$SCRIPT" "$BASE/one, two.lua"
+cd "$BASE"
+mount -t fractal-lua "one, two.lua" "$DIR"
+cat "$DIR/hello"
+findmnt -n -o SOURCE "$DIR" | grep -o 'one, two.lua'
+cd /
+umount "$DIR"]], "hello from the mount\none, two.lua\n")
   end)
 
   it("mounts through mount.fuse3, as another user", function()
