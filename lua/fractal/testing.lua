@@ -133,7 +133,7 @@ local function find_script(name)
     return sys.access(name, "r") and name
   end
   for _, directory in ipairs { callers_directory() or "./", "./" } do
-    local path = (directory:sub(1, 1) == "/" and "" or sys.getcwd() .. "/") .. directory .. name
+    local path = (directory:sub(1, 1) == "/" and "" or sys.getcwd() .. "/") .. directory:gsub("^%./", "") .. name
     if sys.access(path, "r") then
       return path
     end

@@ -89,36 +89,6 @@ local function skips(handlers)
   return list
 end
 
-local function tell_failures(result)
-  local told = 0
-  for _, outcome in ipairs(result.cases) do
-    if outcome.status == "failed" then
-      told = told + 1
-      if told <= MOST_FAILURES then
-        say("%s", indented(posix.line(outcome)))
-      end
-    end
-  end
-  if told > MOST_FAILURES then
-    say("  … and %d more: --filter shows them by subject", told - MOST_FAILURES)
-  end
-end
-
-local function tell_skips(result)
-  local reasons, order = {}, {}
-  for _, outcome in ipairs(result.cases) do
-    if outcome.status == "skipped" then
-      if not reasons[outcome.message] then
-        order[#order + 1] = outcome.message
-      end
-      reasons[outcome.message] = (reasons[outcome.message] or 0) + 1
-    end
-  end
-  for _, reason in ipairs(order) do
-    say("  skipped %d: %s", reasons[reason], reason)
-  end
-end
-
 local function run_posix(m, handlers, filter)
   local reason = why_not_writable(m)
   local ok, result = pcall(testing.posix, m, {
@@ -129,8 +99,9 @@ local function run_posix(m, handlers, filter)
   end
   local part = reason and (", the part that changes nothing (%s)"):format(reason) or ""
   say("  POSIX suite%s: %s", part, posix.counts(result))
-  tell_failures(result)
-  tell_skips(result)
+  for _, line in ipairs(posix.details(result, MOST_FAILURES)) do
+    say("%s", indented(line))
+  end
   passed, failed = passed + result.passed, failed + result.failed
   return result.failed == 0
 end
@@ -223,7 +194,8 @@ end
 local function transports(wanted)
   local ok, reason = testing.available(wanted)
   if not ok then
-    tool.fail("nothing can be mounted here%s: %s", wanted and " over " .. wanted or "", reason)
+    tool.fail("nothing can be mounted here%s: %s (fractal-lua --doctor tells what to do)",
+      wanted and " over " .. wanted or "", reason)
   end
   return wanted and { wanted } or testing.transports()
 end

@@ -227,23 +227,29 @@ function posix.line(outcome)
   return text
 end
 
--- The report: failures, then skips by reason, then the counts.
-function posix.format(result)
-  local lines, reasons, order = {}, {}, {}
+-- What there is to tell of a result, as a list: failures (no more than most, where that is given), then skips by
+-- reason. Each is a line or a few.
+function posix.details(result, most)
+  local lines, reasons, order, failures = {}, {}, {}, 0
   for _, outcome in ipairs(result.cases) do
     if outcome.status == "failed" then
-      lines[#lines + 1] = posix.line(outcome)
+      failures = failures + 1
+      if failures <= (most or math.huge) then lines[failures] = posix.line(outcome) end
     elseif outcome.status == "skipped" then
-      if not reasons[outcome.message] then
-        reasons[outcome.message] = 0
-        order[#order + 1] = outcome.message
-      end
-      reasons[outcome.message] = reasons[outcome.message] + 1
+      if not reasons[outcome.message] then order[#order + 1] = outcome.message end
+      reasons[outcome.message] = (reasons[outcome.message] or 0) + 1
     end
   end
+  if failures > #lines then lines[#lines + 1] = ("… and %d more that failed"):format(failures - #lines) end
   for _, reason in ipairs(order) do
     lines[#lines + 1] = ("skipped %d case%s: %s"):format(reasons[reason], reasons[reason] == 1 and "" or "s", reason)
   end
+  return lines
+end
+
+-- The report: the details, then the counts.
+function posix.format(result)
+  local lines = posix.details(result)
   lines[#lines + 1] = posix.counts(result)
   return table.concat(lines, "\n")
 end
