@@ -3,6 +3,7 @@
 #include "exchange.h"
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* One exchange at a time; a report says which step it is about. */
 static struct {
@@ -11,7 +12,7 @@ static struct {
 	int ticket;
 	int pending; /* states that have not reported the step */
 	bool failed;
-	bool cancelled;
+	atomic_bool cancelled;
 } steps = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 void fractal_exchange_report(int ticket, bool ok)
@@ -31,6 +32,11 @@ void exchange_cancel(void)
 	steps.cancelled = true;
 	pthread_cond_signal(&steps.changed);
 	pthread_mutex_unlock(&steps.lock);
+}
+
+bool fractal_exchange_cancelled(void)
+{
+	return atomic_load(&steps.cancelled);
 }
 
 /* Begins a step for so many states. Returns its ticket. */

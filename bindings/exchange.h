@@ -19,6 +19,9 @@ int exchange_states(struct host *host, struct host *trial, const struct fractal_
 /* The mount ends: a call of exchange_states() returns, on whatever thread it is, and later ones do nothing. */
 void exchange_cancel(void);
 
+/* Was that called? Any thread. */
+FRACTAL_API bool fractal_exchange_cancelled(void);
+
 /* A state has done, or failed to do, the step of that ticket. Any thread. */
 FRACTAL_API void fractal_exchange_report(int ticket, bool ok);
 

@@ -177,9 +177,9 @@ static char *name_of_script(const char *script)
 	return name;
 }
 
-static int read_script(struct host *host)
+static int read_script(struct host *host, bool trial)
 {
-	int rc = state_open(&host->first, host->script, host->sink);
+	int rc = state_open(&host->first, host->script, trial, host->sink);
 
 	if (!rc)
 		rc = fetch_words(host, "settings", &host->settings, &host->nsettings);
@@ -193,7 +193,7 @@ static int read_script(struct host *host)
 	return rc;
 }
 
-int host_load(struct host **out, const char *script, struct log_sink sink)
+static int load(struct host **out, const char *script, bool trial, struct log_sink sink)
 {
 	struct host *host = calloc(1, sizeof(*host));
 	int rc;
@@ -205,13 +205,23 @@ int host_load(struct host **out, const char *script, struct log_sink sink)
 	host->sink = sink;
 	host->script = strdup(script);
 	host->name = name_of_script(script);
-	rc = host->script && host->name ? read_script(host) : -ENOMEM;
+	rc = host->script && host->name ? read_script(host, trial) : -ENOMEM;
 	if (rc) {
 		host_free(host);
 		return rc;
 	}
 	*out = host;
 	return 0;
+}
+
+int host_load(struct host **out, const char *script, struct log_sink sink)
+{
+	return load(out, script, false, sink);
+}
+
+int host_try(struct host **out, const char *script, struct log_sink sink)
+{
+	return load(out, script, true, sink);
 }
 
 void host_end(struct host *host)
@@ -375,7 +385,7 @@ static int open_state(struct host *host, struct lane_slot *slot, struct fractal_
 {
 	struct fractal_session *session = fractal_worker_session(worker);
 	struct fractal_conn conn = *fractal_session_conn(session);
-	int rc = state_open(&slot->own, host->script, host->sink);
+	int rc = state_open(&slot->own, host->script, false, host->sink);
 
 	for (size_t i = 0; !rc && i < host->ngiven; i++)
 		rc = give_option(&slot->own, &host->given[i]);

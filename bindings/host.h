@@ -22,6 +22,9 @@ struct host_word {
 /* Runs the script once, in the first Lua state, and takes its filesystem table. < 0 with the reason logged. */
 int host_load(struct host **out, const char *script, struct log_sink sink);
 
+/* The same for a version that is to take the place of one that serves: it has to return within 10 s, or until exchange_cancel(). */
+int host_try(struct host **out, const char *script, struct log_sink sink);
+
 /*
  * What the script set in its table, as -o words to be applied before the command line's: fsname=, state=, workers=,
  * queue_depth=, max_write=, attr_ttl=, entry_ttl=, negative_ttl=, every word of `mount` and of capability names.

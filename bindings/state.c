@@ -73,7 +73,7 @@ int state_call(struct state *state, const char *name, int nargs, int nresults)
 	return 0;
 }
 
-int state_open(struct state *state, const char *script, struct log_sink sink)
+int state_open(struct state *state, const char *script, bool trial, struct log_sink sink)
 {
 	memset(state, 0, sizeof(*state));
 	pthread_mutexattr_t attr;
@@ -91,7 +91,8 @@ int state_open(struct state *state, const char *script, struct log_sink sink)
 		return -EINVAL;
 	}
 	lua_pushstring(state->L, script);
-	if (state_call(state, "load", 1, 1))
+	lua_pushboolean(state->L, trial);
+	if (state_call(state, "load", 2, 1))
 		return -EINVAL;
 	/* A mistake in the script comes back as a sentence, without the library's own traceback. */
 	if (!lua_isnil(state->L, -1)) {

@@ -39,8 +39,8 @@ struct lane {
 	unsigned rounds;
 };
 
-/* Makes the state, opens the package and runs @script. -EINVAL with the error logged. */
-int state_open(struct state *state, const char *script, struct log_sink sink);
+/* Makes the state, opens the package and runs @script; on trial it has to return within a time. -EINVAL with the error logged. */
+int state_open(struct state *state, const char *script, bool trial, struct log_sink sink);
 void state_close(struct state *state);
 
 /*

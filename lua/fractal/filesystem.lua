@@ -149,6 +149,11 @@ function filesystem.setting(fs, name)
   return known[fs].settings[name]
 end
 
+--- The filesystem serves no more. What is known of it holds the table itself, so the collector would never take it.
+function filesystem.forget(fs)
+  known[fs] = nil
+end
+
 --- Is the value a filesystem table?
 function filesystem.is(value)
   return known[value] ~= nil

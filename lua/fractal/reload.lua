@@ -131,6 +131,9 @@ function steps.undo()
     restore()
   end
   jit.flush() -- machine code that has looked into what is back
+  if candidate.fs then
+    filesystem.forget(candidate.fs)
+  end
   candidate = nil
 end
 
@@ -173,6 +176,7 @@ function steps.keep(order)
   end
   task.retire(candidate.age)
   workers.keep()
+  filesystem.forget(candidate.old)
   candidate = nil
 end
 

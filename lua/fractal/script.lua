@@ -6,7 +6,10 @@
 local ffi = require "ffi"
 local filesystem = require "fractal.filesystem"
 local saved = require "fractal.saved"
+local task = require "fractal.task"
 local traceback = require "fractal.traceback"
+
+local TRIAL_SECONDS, HOOK_INSTRUCTIONS = 10, 100000
 
 local script = {
   fs = nil,   -- the filesystem table that is served
@@ -20,7 +23,10 @@ local run = 0 -- counts the times it ran, also those that came to nothing
 local beside = {} -- which templates of package.path lead there
 local modules = {} -- name of a module found there → its file
 
-ffi.cdef [[ void fractal_source_note(const char *path); ]]
+ffi.cdef [[
+void fractal_source_note(const char *path);
+bool fractal_exchange_cancelled(void);
+]]
 
 --- Compiles a file and keeps its text for tracebacks. Returns nil and why not.
 local function compile(path)
@@ -152,6 +158,22 @@ function script.load(path)
   script.path = path
   local why
   script.fs, why = execute()
+  return why
+end
+
+--- Runs it for the first time, to look at it only: it has to return within TRIAL_SECONDS, or until the mount ends.
+function script.try(path)
+  local deadline = task.now() + TRIAL_SECONDS
+  jit.off() -- compiled loops call no hook
+  debug.sethook(function()
+    if ffi.C.fractal_exchange_cancelled() then
+      error("the mount ends", 0)
+    elseif task.now() > deadline then
+      error(("the script does not return: it has run for %d s"):format(TRIAL_SECONDS), 0)
+    end
+  end, "", HOOK_INSTRUCTIONS)
+  local why = script.load(path)
+  debug.sethook()
   return why
 end
 

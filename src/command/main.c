@@ -163,6 +163,7 @@ static int serve(const struct options *options, struct guardian *guardian)
 {
 	struct fractal_session *session;
 	int err = reload_prepare();
+	bool stopped;
 
 	if (!err)
 		err = fractal_session_new(&session, &options->config);
@@ -185,9 +186,11 @@ static int serve(const struct options *options, struct guardian *guardian)
 	}
 	daemon_notify("STOPPING=1");
 	release_signals();
-	reload_stop();
+	stopped = reload_stop();
 	host_end(serving.host);
 	fractal_session_free(session);
+	if (!stopped)
+		_exit(err ? CLI_FAILED : CLI_OK);
 	return err;
 }
 

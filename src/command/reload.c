@@ -13,9 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define QUIET_MS    100 /* without a change, after which files are read */
-#define PATIENCE_MS 2000
-#define RETRY_MS    1000
+#define QUIET_MS     100 /* without a change, after which files are read */
+#define PATIENCE_MS  2000
+#define RETRY_MS     1000
+#define STOP_SECONDS 2 /* for a script on trial to come to its end */
 
 static struct {
 	struct reload_target target;
@@ -43,6 +44,13 @@ static void warn_of_option(const char *name)
 	report(FRACTAL_LOG_WARN, "%s is another one than at the mount: that needs a remount", name);
 }
 
+/* What a script on trial is reported for, unless that is the end of the mount. */
+static void log_trial(enum fractal_log_level level, const char *text, void *user)
+{
+	if (!atomic_load(&reload.quit))
+		report_hook(level, text, user);
+}
+
 /* Settles the options as at the mount. */
 static int settle(struct host *trial, struct options *options)
 {
@@ -57,7 +65,8 @@ static int try_version(struct options *options)
 {
 	const struct reload_target *target = &reload.target;
 	struct host *trial;
-	int rc = host_load(&trial, target->script, report_sink);
+	struct log_sink sink = { .log = log_trial };
+	int rc = host_try(&trial, target->script, sink);
 
 	if (rc)
 		return rc;
@@ -82,7 +91,7 @@ static void reload_once(void)
 	if (!rc)
 		report(FRACTAL_LOG_INFO, "reloaded %s (generation %d) in %.0f ms",
 		       reload.target.script, ++reload.generation, now_ms() - begun);
-	else if (rc != -ECANCELED)
+	else if (!atomic_load(&reload.quit))
 		report(FRACTAL_LOG_ERROR, "%s was not reloaded: the old one goes on",
 		       reload.target.script);
 }
@@ -177,14 +186,20 @@ int reload_start(const struct reload_target *target)
 	return rc;
 }
 
-void reload_stop(void)
+bool reload_stop(void)
 {
-	if (reload.started) {
-		atomic_store(&reload.quit, true);
-		exchange_cancel();
-		reload_ask();
-		pthread_join(reload.thread, NULL);
-		reload.started = false;
-	}
+	struct timespec deadline;
+
+	if (!reload.started)
+		return true;
+	atomic_store(&reload.quit, true);
+	exchange_cancel();
+	reload_ask();
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += STOP_SECONDS;
+	if (pthread_timedjoin_np(reload.thread, NULL, &deadline))
+		return false;
 	close(reload.wake_fd);
+	reload.started = false;
+	return true;
 }

@@ -24,7 +24,7 @@ void reload_ask(void);
 /* The mount answers: reloads from now on when asked to. 0 or -errno. */
 int reload_start(const struct reload_target *target);
 
-/* The mount has ended. */
-void reload_stop(void);
+/* The mount has ended. False: a script on trial does not return, and only the end of the process ends its thread. */
+bool reload_stop(void);
 
 #endif
