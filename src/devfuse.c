@@ -9,7 +9,7 @@
  * A request is read so that the data of a WRITE begin on the payload's first byte: header (40) and write_in (40)
  * lie just before it.
  */
-#include "internal.h"
+#include "record.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -71,51 +71,82 @@ static uint32_t in_struct_size(const struct fractal_session *s, uint32_t opcode,
 	return size < rest ? size : rest;
 }
 
-/* dev_read() without the entry's state. */
-static ssize_t read_request(struct fractal_worker *w, int fd, struct entry *e)
+/* Where a request's first byte goes, so that a WRITE's data begin on the payload's. */
+uint8_t *dev_raw(const struct entry *e)
 {
-	uint8_t *raw = e->payload - LEAD;
+	return e->payload - LEAD;
+}
+
+/* How long a request may be. */
+size_t dev_room(const struct fractal_session *s)
+{
+	return LEAD + s->payload_cap;
+}
+
+/* An INTERRUPT was decoded. It is recorded first: the answer that it brings about has to stand behind it. */
+static void interrupted(struct fractal_worker *w, struct entry *e)
+{
+	if (w->s->recorder)
+		record_request(w->s, e);
+	interrupt_deliver(w->s, e->req.arg->interrupt.unique);
+	if (w->trace)
+		trace_unanswered(e);
+}
+
+/*
+ * Decodes the request of @n bytes that lies at dev_raw() of an entry. False when it was dealt with here (an interrupt, a malformed
+ * request).
+ */
+bool dev_decode(struct fractal_worker *w, int fd, struct entry *e, size_t n)
+{
+	uint8_t *raw = dev_raw(e);
 	struct fractal_in_header in;
 	uint32_t in_size, rest;
-	ssize_t n;
 	int rc;
 
-	do {
-		n = read(fd, raw, LEAD + w->s->payload_cap);
-	} while (n < 0 && (errno == EINTR || errno == ENOENT));
-	if (n < 0)
-		return -errno;
-	memcpy(&in, raw, n < (ssize_t)sizeof(in) ? (size_t)n : sizeof(in));
-	if ((size_t)n < sizeof(in) || in.len != (size_t)n)
-		return 0;
-	rest = (uint32_t)n - (uint32_t)sizeof(in);
+	memcpy(&in, raw, n < sizeof(in) ? n : sizeof(in));
+	if (n < sizeof(in) || in.len != n)
+		return false;
+	rest = (uint32_t)(n - sizeof(in));
 	in_size = in_struct_size(w->s, in.opcode, rest);
-	if ((uint32_t)n > LEAD)
-		e->touched = e->touched > (uint32_t)n - LEAD ? e->touched
-							     : (uint32_t)n - (uint32_t)LEAD;
+	if (n > LEAD)
+		e->touched = e->touched > n - LEAD ? e->touched : (uint32_t)(n - LEAD);
 	rc = request_decode(e, &in, raw + sizeof(in), in_size, raw + sizeof(in) + in_size,
 			    rest - in_size);
 	if (in.opcode == FRACTAL_OP_INTERRUPT) {
 		if (rc == 0)
-			interrupt_deliver(w->s, e->req.arg->interrupt.unique);
-		if (rc == 0 && w->trace)
-			trace_unanswered(e);
-		return 0;
+			interrupted(w, e);
+		return false;
 	}
 	if (rc) {
 		if (rc == -EPROTO)
 			session_log(w->s, FRACTAL_LOG_ERROR,
-				    "malformed %s request of %zd bytes refused",
+				    "malformed %s request of %zu bytes refused",
 				    fractal_op_name(in.opcode), n);
 		if (fractal_op_reply_kind(in.opcode) != FRACTAL_REPLY_NONE)
 			answer_at_once(fd, in.unique, rc == -EPROTO ? -EIO : rc);
-		return 0;
-	}
-	if (own_refuse(w->s, e)) {
-		answer_at_once(fd, in.unique, -EDEADLK);
-		return 0;
+		return false;
 	}
 	e->dev_fd = fd;
+	return true;
+}
+
+/* dev_read() without the entry's state. */
+static ssize_t read_request(struct fractal_worker *w, int fd, struct entry *e)
+{
+	ssize_t n;
+
+	do {
+		n = read(fd, dev_raw(e), dev_room(w->s));
+	} while (n < 0 && (errno == EINTR || errno == ENOENT));
+	if (n < 0)
+		return -errno;
+	if (!dev_decode(w, fd, e, (size_t)n))
+		return 0;
+	if (own_refuse(w->s, e)) {
+		answer_at_once(fd, e->req.id, -EDEADLK);
+		return 0;
+	}
 	return n;
 }
 

@@ -146,13 +146,14 @@ static const struct field_list requests[FRACTAL_OP_COUNT] = {
 
 #define ATTR_FIELDS(struct_, part)                                                                \
 	INNER(struct_, part, mode, OCTAL), INNER(struct_, part, size, NUMBER),                    \
-		QUIET_INNER(struct_, part, ino, INO), QUIET_INNER(struct_, part, blocks, NUMBER), \
-		QUIET_INNER(struct_, part, atime_sec, TIME),                                      \
-		QUIET_INNER(struct_, part, mtime_sec, TIME),                                      \
-		QUIET_INNER(struct_, part, ctime_sec, TIME),                                      \
-		QUIET_INNER(struct_, part, atime_nsec, TIME),                                     \
-		QUIET_INNER(struct_, part, mtime_nsec, TIME),                                     \
-		QUIET_INNER(struct_, part, ctime_nsec, TIME),                                     \
+		QUIET_INNER(struct_, part, ino, VARIES),                                          \
+		QUIET_INNER(struct_, part, blocks, NUMBER),                                       \
+		QUIET_INNER(struct_, part, atime_sec, VARIES),                                    \
+		QUIET_INNER(struct_, part, mtime_sec, VARIES),                                    \
+		QUIET_INNER(struct_, part, ctime_sec, VARIES),                                    \
+		QUIET_INNER(struct_, part, atime_nsec, VARIES),                                   \
+		QUIET_INNER(struct_, part, mtime_nsec, VARIES),                                   \
+		QUIET_INNER(struct_, part, ctime_nsec, VARIES),                                   \
 		QUIET_INNER(struct_, part, nlink, NUMBER),                                        \
 		QUIET_INNER(struct_, part, uid, NUMBER), QUIET_INNER(struct_, part, gid, NUMBER), \
 		QUIET_INNER(struct_, part, rdev, NUMBER),                                         \
@@ -185,9 +186,9 @@ static const struct field open_out_fields[] = {
 };
 static const struct field write_out_fields[] = { SHOWN(write_out, size, NUMBER) };
 static const struct field statfs_fields[] = {
-	SHOWN(kstatfs, blocks, NUMBER),	 SHOWN(kstatfs, bfree, NUMBER),
-	SHOWN(kstatfs, bavail, NUMBER),	 SHOWN(kstatfs, files, NUMBER),
-	SHOWN(kstatfs, ffree, NUMBER),	 SHOWN(kstatfs, bsize, NUMBER),
+	SHOWN(kstatfs, blocks, NUMBER),	 SHOWN(kstatfs, bfree, VARIES),
+	SHOWN(kstatfs, bavail, VARIES),	 SHOWN(kstatfs, files, VARIES),
+	SHOWN(kstatfs, ffree, VARIES),	 SHOWN(kstatfs, bsize, NUMBER),
 	QUIET(kstatfs, namelen, NUMBER), QUIET(kstatfs, frsize, NUMBER),
 };
 static const struct field getxattr_out_fields[] = { SHOWN(getxattr_out, size, NUMBER) };
@@ -208,7 +209,7 @@ static const struct field statx_out_fields[] = {
 	INNER(statx_out, stat, mode, OCTAL),	   INNER(statx_out, stat, size, NUMBER),
 	QUIET_INNER(statx_out, stat, mask, FLAGS), QUIET_INNER(statx_out, stat, nlink, NUMBER),
 	QUIET_INNER(statx_out, stat, uid, NUMBER), QUIET_INNER(statx_out, stat, gid, NUMBER),
-	QUIET_INNER(statx_out, stat, ino, INO),	   QUIET_INNER(statx_out, stat, blocks, NUMBER),
+	QUIET_INNER(statx_out, stat, ino, VARIES), QUIET_INNER(statx_out, stat, blocks, NUMBER),
 	QUIET(statx_out, attr_valid, NUMBER),
 };
 static const struct field copied_fields[] = { SHOWN(copy_file_range_out, bytes_copied, NUMBER) };

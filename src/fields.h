@@ -14,7 +14,7 @@ enum field_kind {
 	FIELD_FLAGS,
 	FIELD_INO, /* a nodeid */
 	FIELD_FH,  /* a file handle */
-	FIELD_TIME,
+	FIELD_VARIES, /* differs from run to run: times, numbers of the backing filesystem, free space */
 };
 
 struct field {

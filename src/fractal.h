@@ -802,6 +802,40 @@ FRACTAL_API int fractal_session_new(struct fractal_session **session,
 FRACTAL_API int fractal_session_mount(struct fractal_session *session, const char *mountpoint);
 
 /**
+ * Before fractal_session_run(): writes what is asked and answered to an open file, which stays the caller's; see docs/tracing.md.
+ * @with_data: contents of files and extended attributes, too. 0 or -ENOMEM.
+ */
+FRACTAL_API int fractal_session_record(struct fractal_session *session, int fd, bool with_data);
+
+struct fractal_replay {
+	const char *path; /* of a recording */
+	bool real_speed;  /* each request at its time, in place of as fast as can be */
+	/** Before each request; default: nothing. On the worker's thread. */
+	void (*before)(const char *operation, uint64_t nodeid, void *user);
+	/** A reply is not what was recorded: one sentence. On the worker's thread. */
+	void (*difference)(const char *text, void *user);
+	void *user;
+};
+
+/* What a replay came to. */
+struct fractal_replayed {
+	uint64_t requests; /* asked again */
+	uint64_t differ;   /* answered in another way */
+	uint64_t total_ns; /* from the first request to the last answer */
+};
+
+/**
+ * In place of fractal_session_mount(): fractal_session_run() then takes its requests from a recording, and returns at its end.
+ * The session is one of config.transport DEV and of one worker. 0; -EINVAL for another one; -EPROTO or -errno, logged,
+ * where the file cannot be used.
+ */
+FRACTAL_API int fractal_session_replay(struct fractal_session *session,
+				       const struct fractal_replay *replay);
+/** The replay's figures, after fractal_session_run(). */
+FRACTAL_API const struct fractal_replayed *
+fractal_session_replayed(const struct fractal_session *session);
+
+/**
  * Serves until unmounted or stopped; starts the worker threads and joins them. Returns 0 after a clean end;
  * -ECONNABORTED when the connection was aborted from outside; -ETIMEDOUT when a handler did not return within 10 s after
  * fractal_session_stop() or a second stop came: its thread is still there, and only the end of the process helps.

@@ -5,7 +5,7 @@
  * Only offered bits go into the reply, since the kernel does not mask it. FUSE_OVER_IO_URING goes in only when all
  * rings stand: from that reply on the kernel holds requests back until every queue has an entry.
  */
-#include "internal.h"
+#include "record.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -95,12 +95,9 @@ static void clamp_conn(struct fractal_session *s)
 		c->congestion_threshold = c->max_background;
 }
 
-int init_reply(struct fractal_session *s, bool over_uring)
+/* Settles what the connection is to be and puts it into @out. */
+static int settle(struct fractal_session *s, bool over_uring, struct fractal_init_out *out)
 {
-	struct {
-		struct fractal_out_header h;
-		struct fractal_init_out o;
-	} reply;
 	struct fractal_conn *c = &s->conn;
 	uint64_t flags;
 	int rc;
@@ -115,23 +112,38 @@ int init_reply(struct fractal_session *s, bool over_uring)
 		flags |= CAP_BIT(OVER_IO_URING);
 	s->setxattr_ext = flags & CAP_BIT(SETXATTR_EXT);
 	c->wanted = flags;
-	memset(&reply, 0, sizeof(reply));
-	reply.h.len = sizeof(reply);
-	reply.h.unique = s->init_unique;
-	reply.o.major = FRACTAL_KERNEL_VERSION;
-	reply.o.minor = FRACTAL_KERNEL_MINOR;
-	reply.o.max_readahead = c->max_readahead;
-	reply.o.flags = (uint32_t)flags;
-	reply.o.flags2 = (uint32_t)(flags >> 32);
-	reply.o.max_background = (uint16_t)c->max_background;
-	reply.o.congestion_threshold = (uint16_t)c->congestion_threshold;
-	reply.o.max_write = c->max_write;
-	reply.o.time_gran = c->time_gran;
-	reply.o.max_pages = (uint16_t)c->max_pages;
-	reply.o.max_stack_depth = flags & CAP_BIT(PASSTHROUGH) ? c->max_stack_depth : 0;
-	reply.o.request_timeout = flags & CAP_BIT(REQUEST_TIMEOUT) ? (uint16_t)c->request_timeout
-								   : 0;
-	if (write(s->mnt.fd, &reply, sizeof(reply)) < 0)
+	*out = (struct fractal_init_out){
+		.major = FRACTAL_KERNEL_VERSION,
+		.minor = FRACTAL_KERNEL_MINOR,
+		.max_readahead = c->max_readahead,
+		.flags = (uint32_t)flags,
+		.flags2 = (uint32_t)(flags >> 32),
+		.max_background = (uint16_t)c->max_background,
+		.congestion_threshold = (uint16_t)c->congestion_threshold,
+		.max_write = c->max_write,
+		.time_gran = c->time_gran,
+		.max_pages = (uint16_t)c->max_pages,
+		.max_stack_depth = flags & CAP_BIT(PASSTHROUGH) ? c->max_stack_depth : 0,
+		.request_timeout = flags & CAP_BIT(REQUEST_TIMEOUT) ? (uint16_t)c->request_timeout
+								    : 0,
+	};
+	return 0;
+}
+
+int init_reply(struct fractal_session *s, bool over_uring)
+{
+	struct {
+		struct fractal_out_header h;
+		struct fractal_init_out o;
+	} reply = { .h = { .len = sizeof(reply), .unique = s->init_unique } };
+	int rc = settle(s, over_uring, &reply.o);
+
+	if (rc)
+		return rc;
+	if (s->recorder)
+		record_init(s, &reply.o);
+	/* A recording has nobody to answer. */
+	if (!s->replay && write(s->mnt.fd, &reply, sizeof(reply)) < 0)
 		return -errno;
 	return 0;
 }

@@ -176,7 +176,7 @@ struct fractal_worker {
 	_Atomic uint32_t most_held; /* see struct fractal_load */
 };
 
-extern const struct transport uring_transport, dev_transport;
+extern const struct transport uring_transport, dev_transport, replay_transport;
 
 /* worker.c */
 int worker_init(struct fractal_worker *w, struct fractal_session *s, int id);
@@ -278,6 +278,9 @@ void pool_close(struct fractal_session *s);
 int dev_open_clone(struct fractal_worker *w);
 struct entry *dev_take_entry(struct fractal_worker *w);
 ssize_t dev_read(struct fractal_worker *w, int fd, struct entry *e);
+bool dev_decode(struct fractal_worker *w, int fd, struct entry *e, size_t n);
+uint8_t *dev_raw(const struct entry *e);
+size_t dev_room(const struct fractal_session *s);
 void dev_look_ahead(struct fractal_worker *w);
 
 /* request.c */
@@ -368,6 +371,11 @@ int backing_opened(struct fractal_request *req, uint64_t nodeid,
 		   const struct fractal_open_out *open);
 void backing_released(struct fractal_request *req);
 
+/* replay.c */
+int replay_init(struct fractal_session *s);
+int replay_supervise(struct fractal_session *s);
+void replay_free(struct fractal_session *s);
+
 /* dispatch.c */
 int dispatch_serve(struct fractal_worker *w, void *user);
 
@@ -427,7 +435,9 @@ struct fractal_session {
 	struct fractal_worker *workers;
 	uint32_t nworkers;
 	struct notifier *notifier;
-	struct pool *pool; /* made when it is first needed */
+	struct pool *pool;	   /* made when it is first needed */
+	struct recorder *recorder; /* NULL: nothing is recorded */
+	struct replay *replay;	   /* NULL: requests come from the kernel */
 	struct backing *backing;
 
 	struct fractal_inodes *inode_tables;

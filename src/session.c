@@ -5,7 +5,7 @@
  * Rings and buffers are made before INIT is answered, because the answer promises them. The order is kept by phases:
  * the session's thread opens a phase, every worker does its part and arrives, and the next phase begins.
  */
-#include "internal.h"
+#include "record.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -249,6 +249,8 @@ void fractal_session_free(struct fractal_session *s)
 	pool_close(s);
 	notify_free(s);
 	backing_free(s);
+	record_free(s);
+	replay_free(s);
 	for (uint32_t i = 0; i < s->nworkers && s->workers; i++)
 		worker_destroy(&s->workers[i]);
 	inodes_free_all(s);
@@ -418,7 +420,7 @@ static int choose_transport(struct fractal_session *s)
 /* INIT: hooks, then the answer; then the workers register their rings. */
 static int open_connection(struct fractal_session *s)
 {
-	int rc = init_read(s);
+	int rc = s->replay ? replay_init(s) : init_read(s);
 
 	if (rc)
 		return rc;
@@ -480,7 +482,7 @@ int fractal_session_run(struct fractal_session *s)
 {
 	int rc;
 
-	if (!s->mnt.mountpoint)
+	if (!s->mnt.mountpoint && !s->replay)
 		return -ENOTCONN;
 	rc = start_workers(s);
 	if (!rc)
@@ -491,7 +493,7 @@ int fractal_session_run(struct fractal_session *s)
 		session_enter_phase(s, PHASE_SERVE);
 		if (s->cfg.ready)
 			s->cfg.ready(s, s->cfg.user);
-		rc = session_supervise(s);
+		rc = s->replay ? replay_supervise(s) : session_supervise(s);
 		if (rc == -ETIMEDOUT)
 			return rc;
 	}
@@ -500,6 +502,8 @@ int fractal_session_run(struct fractal_session *s)
 		mount_detach(&s->mnt, true);
 	dismiss_workers(s);
 	join_workers(s);
+	if (s->recorder)
+		record_flush(s);
 	if (notify_close(s))
 		return -ETIMEDOUT;
 	/* Where a worker's error ended it, the abort is only a consequence. */

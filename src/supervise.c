@@ -7,7 +7,7 @@
  * under way. After 10 s, or at a second stop, the connection is cut: every caller gets an error, and handlers that
  * did not return are named.
  */
-#include "internal.h"
+#include "record.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -237,6 +237,8 @@ static int supervise(struct supervisor *v)
 			read_side(v);
 		if (s->cfg.trace)
 			trace_look(s);
+		if (s->recorder)
+			record_flush(s);
 		if (!v->stops)
 			continue;
 		if (!v->deadline_ns)

@@ -3,7 +3,7 @@
  * worker.c - one thread per CPU: its loop and its inbox.
  */
 #define _GNU_SOURCE
-#include "internal.h"
+#include "record.h"
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -166,6 +166,8 @@ again:
 		notify_retrieved(e);
 		goto again;
 	}
+	if (w->s->recorder)
+		record_request(w->s, e);
 	interrupt_check_early(w->s, e);
 	return &e->req;
 }
@@ -185,6 +187,8 @@ void worker_account(struct fractal_worker *w, struct entry *e)
 		atomic_store_explicit(&w->current, NULL, memory_order_relaxed);
 	payload_account(w, e);
 	stats_answered(w, e);
+	if (w->s->recorder && e->req.opcode != FRACTAL_OP_NOTIFY_REPLY)
+		record_reply(w->s, e);
 }
 
 /* ---- the thread ---- */
@@ -212,8 +216,8 @@ static int follow_transport(struct fractal_worker *w)
 
 	if (atomic_load(&w->s->transport) != FRACTAL_TRANSPORT_DEV)
 		return 0;
-	w->tr = &dev_transport;
-	rc = dev_open_clone(w);
+	w->tr = w->s->replay ? &replay_transport : &dev_transport;
+	rc = w->s->replay ? 0 : dev_open_clone(w);
 	return rc || !w->have_ring ? rc : ring_signal_completions(w);
 }
 

@@ -20,6 +20,10 @@ enum {
 	OPT_METRICS,
 	OPT_PROFILE,
 	OPT_PROFILE_FILE,
+	OPT_RECORD,
+	OPT_RECORD_DATA,
+	OPT_REPLAY,
+	OPT_REPLAY_SPEED,
 	OPT_STATS,
 	OPT_WATCH,
 	OPT_TRACE,
@@ -39,6 +43,10 @@ static const struct option long_options[] = {
 	{ "metrics", required_argument, NULL, OPT_METRICS },
 	{ "profile", optional_argument, NULL, OPT_PROFILE },
 	{ "profile-file", required_argument, NULL, OPT_PROFILE_FILE },
+	{ "record", required_argument, NULL, OPT_RECORD },
+	{ "record-data", required_argument, NULL, OPT_RECORD_DATA },
+	{ "replay", required_argument, NULL, OPT_REPLAY },
+	{ "replay-speed", required_argument, NULL, OPT_REPLAY_SPEED },
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "trace", optional_argument, NULL, OPT_TRACE },
 	{ "trace-file", required_argument, NULL, OPT_TRACE_FILE },
@@ -51,6 +59,7 @@ static const struct option long_options[] = {
 static const char usage[] =
 	"Usage: fractal-lua [options] SCRIPT MOUNTPOINT\n"
 	"       fractal-lua --check SCRIPT [--json] | --doctor [--json] | --help [SCRIPT] | --version\n"
+	"       fractal-lua [options] --replay FILE SCRIPT\n"
 	"       fractal-lua TOOL [arguments]\n"
 	"\n"
 	"Mounts the filesystem that a Lua script describes. Ctrl-C unmounts it.\n"
@@ -68,6 +77,10 @@ static const char usage[] =
 	"      --stats[=SECONDS] at the end (and that often), list operations and their latencies\n"
 	"      --profile[=SECONDS] at the end (and that often), draw where the script spends its time\n"
 	"      --profile-file PREFIX  to PREFIX.svg and PREFIX.folded (default: the script's name)\n"
+	"      --record FILE  keep what is asked and answered, to be asked again\n"
+	"      --record-data WHICH  yes (default), or no: without the contents of files\n"
+	"      --replay FILE  ask the script, without a mount, what was recorded; list what differs\n"
+	"      --replay-speed SPEED  max (default), real, or step: at each Enter\n"
 	"      --watch        reload the script when its files change, as SIGHUP does\n"
 	"      --check        load a script, list its handlers, name what is misspelt, missing or undefined\n"
 	"      --doctor       what this machine offers, and what to do about what it lacks\n"
@@ -128,14 +141,6 @@ static int take_trace(struct cli *cli, const char *names)
 	return status;
 }
 
-static int take_trace_format(struct cli *cli, const char *format)
-{
-	cli->trace_json = strcmp(format, "json") == 0;
-	if (!cli->trace_json && strcmp(format, "human") != 0)
-		return refuse("--trace-format=%s: choose one of human|json", format);
-	return CLI_OK;
-}
-
 /* Reads how often something is to be told; NULL means only once, at the end. Sets @on and @every. */
 static int take_seconds(const char *option, const char *seconds, bool *on, unsigned *every)
 {
@@ -147,6 +152,44 @@ static int take_seconds(const char *option, const char *seconds, bool *on, unsig
 	*on = true;
 	*every = (unsigned)number;
 	return CLI_OK;
+}
+
+/* Sets @index to the place of @word among the words of "a|b|c". */
+static int take_choice(const char *option, const char *word, const char *choices, int *index)
+{
+	size_t len = strlen(word);
+
+	*index = 0;
+	for (const char *p = choices; p; p = strchr(p, '|'), ++*index) {
+		p += *p == '|';
+		if (strcspn(p, "|") == len && strncmp(p, word, len) == 0)
+			return CLI_OK;
+	}
+	return refuse("%s=%s: choose one of %s", option, word, choices);
+}
+
+static int take_trace_format(struct cli *cli, const char *word)
+{
+	int index, status = take_choice("--trace-format", word, "human|json", &index);
+
+	cli->trace_json = index == 1;
+	return status;
+}
+
+static int take_record_data(struct cli *cli, const char *word)
+{
+	int index, status = take_choice("--record-data", word, "yes|no", &index);
+
+	cli->record_without_data = index == 1;
+	return status;
+}
+
+static int take_replay_speed(struct cli *cli, const char *word)
+{
+	int index, status = take_choice("--replay-speed", word, "max|real|step", &index);
+
+	cli->replay_speed = index;
+	return status;
 }
 
 static int take_metrics(struct cli *cli, const char *where)
@@ -198,6 +241,17 @@ static int take_letter(struct cli *cli, int letter, char *argv[])
 		return CLI_OK;
 	case OPT_METRICS:
 		return take_metrics(cli, optarg);
+	case OPT_RECORD:
+		cli->record_path = optarg;
+		return CLI_OK;
+	case OPT_RECORD_DATA:
+		return take_record_data(cli, optarg);
+	case OPT_REPLAY:
+		cli->action = CLI_REPLAY;
+		cli->replay_path = optarg;
+		return CLI_OK;
+	case OPT_REPLAY_SPEED:
+		return take_replay_speed(cli, optarg);
 	case OPT_WATCH:
 		cli->watch = true;
 		return CLI_OK;
@@ -224,14 +278,15 @@ static int take_operands(struct cli *cli, int count, char *words[])
 	static const struct {
 		int min, max;
 	} wanted[] = {
-		[CLI_MOUNT] = { 2, 2 }, [CLI_CHECK] = { 1, 1 },	  [CLI_DOCTOR] = { 0, 0 },
-		[CLI_HELP] = { 0, 1 },	[CLI_VERSION] = { 0, 0 },
+		[CLI_MOUNT] = { 2, 2 },	 [CLI_REPLAY] = { 1, 1 }, [CLI_CHECK] = { 1, 1 },
+		[CLI_DOCTOR] = { 0, 0 }, [CLI_HELP] = { 0, 1 },	  [CLI_VERSION] = { 0, 0 },
 	};
 
 	if (count > wanted[cli->action].max)
 		return refuse("one word too many: \"%s\"", words[wanted[cli->action].max]);
 	if (count < wanted[cli->action].min)
-		return refuse("%s", cli->action == CLI_CHECK ? "name the script to check"
+		return refuse("%s", cli->action == CLI_CHECK	? "name the script to check"
+				    : cli->action == CLI_REPLAY ? "name the script to ask"
 				    : count == 0
 					    ? "name a script and a directory to mount on"
 					    : "name a directory to mount on, behind the script");

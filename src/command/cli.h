@@ -18,6 +18,7 @@ enum {
 
 enum cli_action {
 	CLI_MOUNT,
+	CLI_REPLAY,
 	CLI_CHECK,
 	CLI_DOCTOR,
 	CLI_HELP,
@@ -41,6 +42,14 @@ struct cli {
 	bool profile;
 	unsigned profile_every;	    /* seconds; 0: only at the end */
 	const char *profile_prefix; /* of the files' names; NULL: the filesystem's name */
+	const char *record_path;
+	bool record_without_data;
+	const char *replay_path;
+	enum {
+		REPLAY_MAX,
+		REPLAY_REAL,
+		REPLAY_STEP
+	} replay_speed;
 	struct listener metrics;
 	bool has_metrics;
 	struct option_list options; /* what stood behind -o, -s */

@@ -13,6 +13,7 @@
 #include "observer.h"
 #include "profiler.h"
 #include "reload.h"
+#include "replayer.h"
 #include "report.h"
 #include "scheduling.h"
 #include "sources.h"
@@ -33,7 +34,7 @@ static struct {
 	_Atomic(struct fractal_session *) session;
 	atomic_int signals; /* that came before the mount was ready; negative once it is */
 	struct host *host;
-	char *mountpoint;
+	char *mountpoint; /* or the file that is replayed */
 	struct daemon daemon;
 	const struct cli *cli;
 	struct reload_target reload;
@@ -134,7 +135,8 @@ static void on_ready(struct fractal_session *session, void *user)
 		 serving.mountpoint, host_name(serving.host),
 		 transport == FRACTAL_TRANSPORT_URING ? "uring" : "dev", workers, plural(workers),
 		 states, plural(states));
-	report_ready(line);
+	if (!serving.cli->replay_path)
+		report_ready(line);
 	if (serving.daemon.ready_fd >= 0) {
 		daemon_ready(&serving.daemon);
 		report_to_syslog();
@@ -158,6 +160,29 @@ static void on_ready(struct fractal_session *session, void *user)
 
 /* ---- one mount --------------------------------------------------------------------------------------------------- */
 
+/* Connects the session to where its requests come from. */
+static int attach(struct fractal_session *session, struct guardian *guardian)
+{
+	int err;
+
+	if (serving.cli->replay_path)
+		return replayer_attach(session, serving.cli);
+	err = fractal_session_mount(session, serving.mountpoint);
+	if (!err)
+		err = guardian_watch(guardian, serving.mountpoint);
+	return err ? err : replayer_record(session, !serving.cli->record_without_data);
+}
+
+/* Serves until the end; then tells what is to be told of it. */
+static int run(struct fractal_session *session)
+{
+	int err = fractal_session_run(session);
+
+	observer_stop(serving.cli->stats);
+	profiler_stop();
+	return serving.cli->replay_path ? replayer_summary(session, err) : err;
+}
+
 /* Mounts and serves. 0 after a clean end. */
 static int serve(const struct options *options, struct guardian *guardian)
 {
@@ -171,14 +196,9 @@ static int serve(const struct options *options, struct guardian *guardian)
 		return err;
 	atomic_store(&serving.session, session);
 	catch_signals();
-	err = fractal_session_mount(session, serving.mountpoint);
+	err = attach(session, guardian);
 	if (!err)
-		err = guardian_watch(guardian, serving.mountpoint);
-	if (!err) {
-		err = fractal_session_run(session);
-		observer_stop(serving.cli->stats);
-		profiler_stop();
-	}
+		err = run(session);
 	/* A handler that does not return keeps its thread: only the end of the process helps. */
 	if (err == -ETIMEDOUT) {
 		observer_close();
@@ -195,7 +215,7 @@ static int serve(const struct options *options, struct guardian *guardian)
 }
 
 /* Fills in what the script's settings and the command line leave open, and serves. */
-static int serve_host(struct options *options, struct guardian *guardian)
+static int serve_host(const struct cli *cli, struct options *options, struct guardian *guardian)
 {
 	struct fractal_config *config = &options->config;
 	int err = options_finish(options);
@@ -212,8 +232,8 @@ static int serve_host(struct options *options, struct guardian *guardian)
 		guardian_dismiss(guardian);
 	if (!err)
 		err = host_prepare(serving.host, config);
-	if (!err && serving.cli->profile)
-		err = profiler_open(serving.host, serving.cli->profile_prefix);
+	if (!err && cli->profile)
+		err = profiler_open(serving.host, cli->profile_prefix);
 	return err ? err : serve(options, guardian);
 }
 
@@ -234,7 +254,9 @@ static int run_script(const struct cli *cli, const char *script, struct guardian
 		options.config.trace_write = report_trace;
 		status = cli_settle(cli, serving.host, &options);
 		serving.reload = (struct reload_target){ cli, script, serving.host, &options };
-		if (!status && serve_host(&options, guardian))
+		if (cli->replay_path)
+			replayer_configure(&options.config);
+		if (!status && serve_host(cli, &options, guardian))
 			status = CLI_FAILED;
 		host_free(serving.host);
 	}
@@ -311,6 +333,23 @@ static int command_mount(const struct cli *cli)
 	return status;
 }
 
+/* Asks a script what was recorded, with no mount. */
+static int command_replay(const struct cli *cli)
+{
+	char *script = find_script(cli->script);
+	struct guardian nobody = { .fd = -1 };
+	int status = CLI_FAILED;
+
+	serving.cli = cli;
+	serving.mountpoint = strdup(cli->replay_path);
+	if (script && serving.mountpoint && !observer_open())
+		status = run_script(cli, script, &nobody);
+	observer_close();
+	free(serving.mountpoint);
+	free(script);
+	return status;
+}
+
 /* Loads a script only to look at it. @host is NULL when that failed. */
 static struct host *load_for_looking(const struct cli *cli)
 {
@@ -346,6 +385,8 @@ static int run_command(const struct cli *cli)
 	switch (cli->action) {
 	case CLI_CHECK:
 		return command_check(cli);
+	case CLI_REPLAY:
+		return command_replay(cli);
 	case CLI_DOCTOR:
 		return doctor_run(stdout, cli->json) ? CLI_OK : CLI_FAILED;
 	case CLI_HELP:
@@ -358,7 +399,7 @@ static int run_command(const struct cli *cli)
 	}
 }
 
-/* Opens a file for the log or the trace, where one is named. False, with a sentence, when that fails. */
+/* Opens a file for the log, the trace or the recording, where one is named. False, with a sentence, when that fails. */
 static bool open_output(const char *what, const char *path, int (*open_path)(const char *path))
 {
 	int err = path ? open_path(path) : 0;
@@ -380,7 +421,8 @@ int main(int argc, char *argv[])
 	status = cli_parse(&cli, argc, argv);
 	report_debug(cli.debug);
 	if (!status && (!open_output("log", cli.log_path, report_to_file) ||
-			!open_output("trace", cli.trace_path, report_trace_to_file)))
+			!open_output("trace", cli.trace_path, report_trace_to_file) ||
+			!open_output("recording", cli.record_path, replayer_open)))
 		status = CLI_FAILED;
 	if (!status)
 		status = run_command(&cli);
