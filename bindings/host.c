@@ -249,12 +249,13 @@ void host_free(struct host *host)
 	free(host);
 }
 
-int host_check(struct host *host, host_found *found, void *user)
+int host_check(struct host *host, const char *state, host_found *found, void *user)
 {
 	lua_State *L = host->first.L;
 	const char *words[4];
 
-	if (state_call(&host->first, "check", 0, 1))
+	lua_pushstring(L, state);
+	if (state_call(&host->first, "check", 1, 1))
 		return -EINVAL;
 	for (int i = 1; i + 3 <= (int)lua_objlen(L, -1); i += 4) {
 		for (int j = 0; j < 4; j++) {

@@ -69,8 +69,8 @@ int host_capabilities(struct host *host, uint64_t *bits);
 typedef void host_found(const char *name, const char *status, const char *text, const char *fix,
 			void *user);
 
-/* Has the script looked at. < 0 when that failed, with the reason logged. */
-int host_check(struct host *host, host_found *found, void *user);
+/* Has the script looked at, as it would serve with -o state=@state (NULL: not given). < 0 when that failed, with the reason logged. */
+int host_check(struct host *host, const char *state, host_found *found, void *user);
 
 /*
  * Profiles the first Lua state from now on, before the session runs: all of them where there is one. 0 or -errno, see

@@ -98,6 +98,9 @@ local function check_pairs(fs, list)
   end
 end
 
+-- Globals of other versions of Lua: scripts ask whether they are there.
+local elsewhere = { bit32 = true, utf8 = true, warn = true, _ENV = true }
+
 --- Globals that the script and its modules use and nothing defines. `before`: those that were there when it was loaded.
 local function check_globals(list, before)
   local seen = {}
@@ -105,7 +108,7 @@ local function check_globals(list, before)
     local chunk = loadstring(traceback.text(path), "@" .. path)
     bytecode.globals(chunk, function(kind, name, line)
       local key = kind .. name
-      if before[name] or seen[key] then
+      if before[name] or elsewhere[name] or seen[key] then
         return
       end
       seen[key] = true
@@ -154,8 +157,8 @@ local function hazards_of(fn, fs, seen, see)
 end
 
 --- With states that share nothing, what a handler keeps in Lua is not there for the others.
-local function check_state(fs, list)
-  if filesystem.setting(fs, "state") ~= "per-worker" then
+local function check_state(fs, list, state)
+  if (state or filesystem.setting(fs, "state")) ~= "per-worker" then
     return
   end
   local handlers, told = {}, {}
@@ -187,12 +190,13 @@ function check.globals()
 end
 
 --- All findings as a flat list: name, status, text, fix, name … `before`: check.globals() before the script was loaded.
-function check.run(fs, before)
+-- `state`: as the command line has it, nil where that does not say.
+function check.run(fs, before, state)
   local list = new_list()
   check_handlers(fs, list)
   check_pairs(fs, list)
   check_globals(list, before)
-  check_state(fs, list)
+  check_state(fs, list, state)
   return list
 end
 

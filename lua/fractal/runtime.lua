@@ -96,8 +96,8 @@ function runtime.destroy()
 end
 
 --- What `--check` finds: a flat list of name, status, text, fix, name … See fractal.check.
-function runtime.check()
-  return check.run(script.fs, globals)
+function runtime.check(state)
+  return check.run(script.fs, globals, state)
 end
 
 --- Why the script's handlers cannot serve, as lines; nil where they can.

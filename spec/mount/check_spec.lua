@@ -6,11 +6,15 @@ local process = require "spec.process"
 local head = 'local fractal = require "fractal"\nlocal fs = fractal.KIND { SETTINGS }\n'
 
 -- Checks a script whose handlers are body; returns its exit status and output, with the script as DIR/script.lua.
-local function check(body, kind, settings)
+local function check(body, kind, settings, options)
   local dir = helper.directory()
   local text = head:gsub("KIND", kind or "pathfs"):gsub("SETTINGS", settings or "")
   helper.write_file(dir .. "/script.lua", text .. body .. "\nreturn fs\n")
-  local result = helper.run { "--check", dir .. "/script.lua" }
+  local arguments = { "--check", dir .. "/script.lua" }
+  if options then
+    arguments = { "--check", "-o", options, dir .. "/script.lua" }
+  end
+  local result = helper.run(arguments)
   return result.status, ((result.out .. result.err):gsub(dir:gsub("%p", "%%%0"), "DIR"))
 end
 
@@ -54,7 +58,7 @@ describe("--check", function()
     local status, out = check(base .. [[
       function fs.read() return tostrin(5) end
       function fs.write() helper() counter = 1 end
-      function helper() return string, bit.band, io, arg end]])
+      function helper() return string, bit.band, io, utf8 or bit32 end]])
     assert.equal(1, status)
     for _, line in ipairs {
       "DIR/script.lua:3: reads the global 'tostrin', which nothing sets; did you mean 'tostring'?; do: ",
@@ -63,7 +67,7 @@ describe("--check", function()
     } do
       assert.truthy(out:find("\n" .. line, 1, true), out)
     end
-    for _, name in ipairs { "string", "bit", "io" } do
+    for _, name in ipairs { "string", "bit", "io", "utf8", "bit32" } do
       assert.falsy(out:find("global '" .. name .. "'", 1, true), out)
     end
   end)
@@ -97,6 +101,8 @@ describe("--check", function()
         local status, out = check(base .. "\n" .. case[2], nil, 'state = "per-worker"')
         assert.equal(0, status)
         assert.truthy(out:find("warning: " .. case[3], 1, true), out)
+        local _, by_option = check(base .. "\n" .. case[2], nil, nil, "state=per-worker")
+        assert.equal(out, by_option)
         local _, single = check(base .. "\n" .. case[2])
         assert.falsy(single:find("each of the states", 1, true), single)
       end)

@@ -44,7 +44,7 @@ static void tell_message(enum fractal_log_level level, const char *text, void *u
 	tell_found("load", level == FRACTAL_LOG_ERROR ? "fail" : "warn", text, "", user);
 }
 
-bool check_script(const char *script, FILE *out, bool json)
+bool check_script(const char *script, const char *state, FILE *out, bool json)
 {
 	struct telling t = { .out = out, .json = json };
 	struct log_sink into_findings = { tell_message, &t };
@@ -56,7 +56,7 @@ bool check_script(const char *script, FILE *out, bool json)
 		fputs(", \"findings\": [", out);
 	}
 	if (host_load(&host, script, json ? into_findings : report_sink) ||
-	    host_check(host, tell_found, &t))
+	    host_check(host, state, tell_found, &t))
 		t.failures++;
 	host_free(host);
 	if (json)

@@ -5,7 +5,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Loads a script without mounting and tells what is wrong with it. True when nothing is; warnings do not count. */
-bool check_script(const char *script, FILE *out, bool json);
+/*
+ * Loads a script without mounting and tells what is wrong with it, also when it runs with -o state=@state (NULL: not given).
+ * True when nothing is; warnings do not count.
+ */
+bool check_script(const char *script, const char *state, FILE *out, bool json);
 
 #endif

@@ -365,7 +365,7 @@ static struct host *load_for_looking(const struct cli *cli)
 static int command_check(const struct cli *cli)
 {
 	char *script = find_script(cli->script);
-	bool good = script && check_script(script, stdout, cli->json);
+	bool good = script && check_script(script, cli->early.state, stdout, cli->json);
 
 	free(script);
 	return good ? CLI_OK : CLI_FAILED;
