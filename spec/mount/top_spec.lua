@@ -123,7 +123,7 @@ describe("top on a terminal", function()
     assert.equal("\27[?25h\27[?1049l", out:sub(-14))
     local list = frames(out)
     assert.is_true(#list >= 3)
-    assert.truthy(list[1]:find("sort by: \27[7mr rate\27[0m", 1, true), list[1])
+    assert.truthy(list[1]:find("sort by:  \27[7mr rate\27[0m", 1, true), list[1])
     assert.truthy(list[#list]:find("\27[7me errors\27[0m", 1, true), list[#list])
     for _, frame in ipairs(list) do
       local lines = 1

@@ -52,12 +52,16 @@ local function look(state, mount)
   view.sort(state.rows, state.order)
   for _, row in ipairs(state.rows) do
     local history = state.history[row.name] or {}
+    for i = #history + 1, state.looks do -- when it had not come yet
+      history[i] = false
+    end
     history[#history + 1] = row.p99 or false
     if #history > MAX_HISTORY then
       table.remove(history, 1)
     end
     state.history[row.name] = history
   end
+  state.looks = math.min(state.looks + 1, MAX_HISTORY - 1)
   return true
 end
 
@@ -109,7 +113,7 @@ local function run(options, words)
     tool.refuse("--interval %s: choose %g to %g seconds", interval, MIN_INTERVAL, MAX_INTERVAL)
   end
   local mount = choose(words[1])
-  local state = { order = view.orders[1], history = {}, utf8 = terminal.is_utf8() }
+  local state = { order = view.orders[1], looks = 0, history = {}, utf8 = terminal.is_utf8() }
   if options.once then
     return once(state, mount, interval)
   end

@@ -157,6 +157,16 @@ local function head_lines(now, rows, width)
       number_cell(lua.aborts), number_cell(lua.flushes))
 end
 
+-- What keys do; the order in use stands out where there is room for all.
+local function key_line(current, width, style)
+  local plain, styled = "q quit   sort by:", "q quit   sort by:"
+  for _, order in ipairs(view.orders) do
+    local word = ("%s %s"):format(order[1], order[2])
+    plain, styled = plain .. "  " .. word, styled .. "  " .. (order == current and style("7", word) or word)
+  end
+  return #plain <= width and styled or (cut(plain, width))
+end
+
 local ROW = "%-18s %8s %8s %7s %8s %8s %8s"
 
 --- The lines of the whole screen. state: { now = snapshot, rows (sorted), history = name → list, order, utf8, styled };
@@ -164,7 +174,7 @@ local ROW = "%-18s %8s %8s %7s %8s %8s %8s"
 function view.lines(state, width, height)
   local style = function(code, text) return state.styled and ("\27[%sm%s\27[0m"):format(code, text) or text end
   local lines = { head_lines(state.now, state.rows, width) }
-  for i = 2, #lines do
+  for i = 1, #lines do
     lines[i] = cut(lines[i], width)
   end
   lines[1] = style("1", lines[1])
@@ -184,15 +194,13 @@ function view.lines(state, width, height)
     lines[#lines + 1] = row.rate > 0 and line or style("2", line)
   end
   if height then
-    local words = {}
-    for i, order in ipairs(view.orders) do
-      local word = ("%s %s"):format(order[1], order[2])
-      words[i] = order == state.order and style("7", word) or word
+    for i = #lines + 1, height - 1 do
+      lines[i] = ""
     end
-    while #lines < height - 1 do
-      lines[#lines + 1] = ""
+    lines[height] = key_line(state.order, width, style)
+    for i = height + 1, #lines do
+      lines[i] = nil
     end
-    lines[height] = ("q quit   sort by: %s"):format(table.concat(words, "  "))
   end
   return lines
 end
