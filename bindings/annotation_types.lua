@@ -194,6 +194,7 @@ types.testing = {
     { "script?", "string" }, { "source?", "string" }, { "transport?", "string" }, { "workers?", "integer" },
     { "state?", "string" }, { "options?", "table" }, { "args?", "string[]" }, { "user?", "integer" },
     { "env?", "table<string, string>" }, { "dir?", "string" }, { "faults?", "table[]" },
+    { "armed?", "boolean" },
   },
   Process = {
     { "poll()", "integer?" }, { "wait(seconds: number)", "integer?" }, { "kill(signal: string|integer)", "any" },
@@ -205,7 +206,8 @@ types.testing = {
     { ("try(command: string, seconds?: number, %s)"):format(PROCESS_OPTIONS), "boolean, string, integer" },
     { "run(fn: function, seconds?: number, ...: any)", "any" },
     { "start(command: string)", "fractal.testing.Process" }, { "kill(signal: string|integer)", "any" },
-    { "stall(seconds: number)", "any" }, { "resume()", "any" }, { "wait(seconds?: number)", "integer?" },
+    { "stall(seconds: number)", "any" }, { "resume()", "any" }, { "arm()", "any" }, { "disarm()", "any" },
+    { "wait(seconds?: number)", "integer?" },
     { "unmount()", "integer" },
   },
 }

@@ -112,7 +112,7 @@ end
 
 local known = {
   script = true, source = true, transport = true, workers = true, state = true, options = true, args = true,
-  user = true, dir = true, env = true, faults = true,
+  user = true, dir = true, env = true, faults = true, armed = true,
 }
 
 -- The directory of the file from which this module was called, with a slash, or nil.
@@ -156,13 +156,13 @@ local function literal(value)
   return type(value) == "string" and ("%q"):format(value) or tostring(value)
 end
 
--- A script that returns the filesystem of another one with faults in it.
-local function faulty(script, rules)
+-- A script that returns the filesystem of another one with faults in it, which are armed while a file is there.
+local function faulty(script, rules, armed_by)
   local out = { ("package.path = %q .. package.path\nlocal fs = dofile(%q)\n"):format(
     script:match("^(.*/)") .. "?.lua;", script) }
   out[#out + 1] = 'local ok, why = pcall(require("fractal.testing.faults").apply, fs, {\n'
   for _, rule in ipairs(rules) do
-    local fields = {}
+    local fields = { ("armed_by = %q"):format(armed_by) }
     for name, value in pairs(rule) do
       fields[#fields + 1] = ("[%s] = %s"):format(literal(name), literal(value))
     end
@@ -173,7 +173,7 @@ local function faulty(script, rules)
   return table.concat(out)
 end
 
--- Puts the script with faults in place of the one that the settings name.
+-- Puts the script with faults in place of the one that the settings name; returns the path of the file that arms them.
 local function add_faults(settings)
   local base, script = mounts.directory(), settings.script
   if settings.source then
@@ -182,7 +182,11 @@ local function add_faults(settings)
     settings.source = nil
   end
   settings.script = ("%s/%s"):format(base, script:match("[^/]+$"):gsub("^source", "script"))
-  process.write_file(settings.script, faulty(script, settings.faults))
+  process.write_file(settings.script, faulty(script, settings.faults, base .. "/armed"))
+  if settings.armed ~= false then
+    process.write_file(base .. "/armed", "")
+  end
+  return base .. "/armed"
 end
 
 -- What the command said, as one sentence where it is one.
@@ -203,6 +207,7 @@ end
 --   dir         mountpoint (default: a fresh directory)
 --   env         a map added to the server's environment
 --   faults      what goes wrong in it: see fractal.testing.faults
+--   armed       false: faults wait until m:arm() is called
 -- Raises an error with one sentence when it cannot be mounted. The mount has dir, pid, transport, ready (the line the
 -- command printed), log() → all that it has printed so far, and the methods of fractal.testing.mounts.
 function testing.mount(settings)
@@ -218,12 +223,13 @@ function testing.mount(settings)
   if settings.script then
     all.script = find_script(settings.script) or error(("the script %s cannot be read"):format(settings.script), 2)
   end
-  if settings.faults then
-    add_faults(all)
-  end
+  local armed_by = settings.faults and add_faults(all)
   local m, why = mounts.mount(all)
-  for _, rule in ipairs(m and settings.faults or {}) do
-    m.signalled = m.signalled or rule[1] == "crash"
+  if m and armed_by then
+    m.armed_by = armed_by
+    for _, rule in ipairs(settings.faults) do
+      m.signalled = m.signalled or rule[1] == "crash"
+    end
   end
   return m or error(("%s cannot be mounted: %s"):format(settings.script or "the script", in_short(why)), 2)
 end

@@ -255,6 +255,16 @@ echo '{ "check": "mount", "status": "fail", "text": "there is no /dev/fuse", "fi
       assert.truthy(out:find("^%d+\n[^\n]*Permission denied\n14\n$"), out)
     end)
 
+    it("wait until they are armed, and end when they are disarmed", function()
+      local m = testing.mount { source = MEMORY, faults = { { "fail", "mkdir", errno = "ENOSPC" } }, armed = false }
+      m:sh "mkdir $MNT/before"
+      m:arm()
+      contains(select(2, m:try "mkdir $MNT/meanwhile"), "No space left on device")
+      m:disarm()
+      assert.equal("after\nbefore\n", m:sh "mkdir $MNT/after && ls $MNT")
+      contains(failure(testing.mount({ source = MEMORY }).arm, { }), "the mount has no faults")
+    end)
+
     it("can be put into a script by itself", function()
       local m = testing.mount { source = [[
         local fs, faults = require "fractal.memoryfs" {}, require "fractal.testing".faults

@@ -14,6 +14,7 @@
 --   times   how many calls from there on (default: one where nth is given, else all)
 --   path    a Lua pattern: only calls with a text among their arguments that matches it (the path in handlers by
 --           path, the name in those by inode) are met, and counted
+--   armed_by   path of a file: calls are met and counted only while it is there (a mount's arm and disarm use it)
 -- Calls are counted by each Lua state for itself.
 
 local errno = require "fractal.errno"
@@ -35,6 +36,7 @@ end
 -- handler is not called.
 local function wrap(fs, handler, rule, fault)
   local faithful = fs[handler]
+  local sys = require "fractal.testing.sys"
   if type(faithful) ~= "function" then
     local near = filesystem.nearest(handler, fs)
     error(("the filesystem has no handler %s%s"):format(handler, near and (": did you mean %s?"):format(near) or ""), 0)
@@ -43,7 +45,8 @@ local function wrap(fs, handler, rule, fault)
   local last = first + (rule.times or rule.nth and 1 or math.huge) - 1
   local calls = 0
   fs[handler] = function(...)
-    if not rule.path or is_met_by(rule.path, ...) then
+    local armed = not rule.armed_by or sys.access(rule.armed_by, "f")
+    if armed and (not rule.path or is_met_by(rule.path, ...)) then
       calls = calls + 1
       local err = calls >= first and calls <= last and fault()
       if err then
@@ -54,9 +57,11 @@ local function wrap(fs, handler, rule, fault)
   end
 end
 
+local common = { nth = true, times = true, path = true, armed_by = true }
+
 local function check(rule, allowed)
   for name in pairs(rule) do
-    if type(name) == "string" and not (name == "nth" or name == "times" or name == "path" or allowed[name]) then
+    if type(name) == "string" and not (common[name] or allowed[name]) then
       error("a fault has no setting " .. name, 0)
     end
   end

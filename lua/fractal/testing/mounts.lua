@@ -285,6 +285,16 @@ function Mount:resume()
   end
 end
 
+--- From now on the faults of the mount's settings happen, and their calls are counted.
+function Mount:arm()
+  process.write_file(self.armed_by or error("the mount has no faults", 2), "")
+end
+
+--- From now on they do not.
+function Mount:disarm()
+  os.remove(self.armed_by or error("the mount has no faults", 2))
+end
+
 --- Waits for the server's end; returns its exit status, or nil after that many seconds (default 15).
 function Mount:wait(seconds)
   return self.process:wait(seconds or exit_seconds)
