@@ -127,9 +127,9 @@ static void is_not_given_back_under_a_request_that_arrives(void)
 	stall_ms = (int)(TRIM_EVERY * 800);
 	CHECK_INT(client_wait(&v, one, CLIENT_SECONDS), 0);
 	CHECK_INT(client_wait(&v, two, CLIENT_SECONDS), 0);
+	CHECK_INT(server_stop(&v), 0);
 	fill(block, BLOCK, 7);
 	CHECK_BYTES(flat_find(fs, "second")->data, block, BLOCK);
-	CHECK_INT(server_stop(&v), 0);
 	flat_free(fs);
 }
 

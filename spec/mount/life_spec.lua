@@ -167,7 +167,7 @@ helper.each_transport(function(transport)
   describe("a signal", function()
     after_each(helper.teardown)
 
-    for _, signal in ipairs { "int", "term", "hup" } do
+    for _, signal in ipairs { "int", "term" } do
       it(signal .. " ends an idle mount with status 0", function()
         local m = memfs()
         m:kill(signal)
@@ -283,6 +283,18 @@ describe("100 mounts one after the other", function()
     return ("%d descriptors, %d threads"):format(#sys.list(own .. "/fd"), #sys.list(own .. "/task"))
   end
 
+  -- What it holds once that has not changed for half a second: what only the start needs is closed then.
+  local function settled(m)
+    local now = held(m)
+    helper.eventually(10, function()
+      local before = now
+      sys.sleep(0.5)
+      now = held(m)
+      return now == before
+    end)
+    return now
+  end
+
   it("leave no mount, process or thread behind", function()
     local script_path = helper.directory() .. "/script.lua"
     helper.write_file(script_path, script.one_file "")
@@ -297,10 +309,9 @@ describe("100 mounts one after the other", function()
         assert.same({ mounts = 1, processes = 2 }, remains(dir)) -- the server and its guardian
       end
       if not first[transport] then
-        sys.sleep(0.3) -- until what only the start needs is closed
-        first[transport] = held(m)
+        first[transport] = settled(m)
       end
-      helper.eventually(1, function() return held(m) == first[transport] end)
+      helper.eventually(5, function() return held(m) == first[transport] end)
       assert.equal(first[transport], held(m))
       if i % 2 == 0 then
         assert.equal(0, m:unmount())

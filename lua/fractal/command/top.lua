@@ -104,7 +104,7 @@ local function once(state, mount, interval)
     tool.fail("the mount at %s has ended", mount.mountpoint)
   end
   state.history = {}
-  io.write(table.concat(view.lines(state, 80), "\n"), "\n")
+  io.write(table.concat(view.lines(state, view.natural_width(state.now, 80)), "\n"), "\n")
 end
 
 local function run(options, words)

@@ -136,7 +136,37 @@ local function cut(text, width)
   return table.concat(out, "", 1, math.max(0, width)), math.max(0, width)
 end
 
+-- Where the n-th character begins.
+local function utf8_offset(text, n)
+  for at in text:gmatch("()[^\128-\191]") do
+    n = n - 1
+    if n == 0 then
+      return at
+    end
+  end
+  return #text + 1
+end
+
+-- The mount and its name. Where a screen is too narrow the beginning of the path goes, which says least.
+local function heading(now, width)
+  local name = (": %s"):format(now.name)
+  local path, used = cut(now.mountpoint, math.huge)
+  local _, name_used = cut(name, math.huge)
+  local over = used + name_used - width
+  if over > 0 then
+    path = "…" .. path:sub(utf8_offset(path, over + 2))
+  end
+  return cut(path .. name, width)
+end
+
 -- ---- lines -----------------------------------------------------------------------------------------------------
+
+local BESIDE_HEADING = 60 -- columns for the transport, workers and time
+
+--- How wide a table is in which nothing has to be cut: at least `width`.
+function view.natural_width(now, width)
+  return math.max(width, #now.mountpoint + #now.name + BESIDE_HEADING)
+end
 
 local function head_lines(now, rows, width)
   local sum = { rate = 0, error_rate = 0, bytes_in = 0, bytes_out = 0 }
@@ -147,7 +177,7 @@ local function head_lines(now, rows, width)
   end
   local right = ("%s, %d worker%s, up %s"):format(now.transport, now.workers, now.workers == 1 and "" or "s",
     uptime_cell(now.uptime))
-  local left, used = cut(("%s: %s"):format(now.mountpoint, now.name), width - #right - 2)
+  local left, used = heading(now, width - #right - 2)
   local lua = now.lua
   return left .. (" "):rep(width - used - #right) .. right,
     ("%s/s, %s errors/s   in %s/s, out %s/s   in hand %d, most %d of %d"):format(rate_cell(sum.rate),
