@@ -169,6 +169,22 @@ describe("a recorded session", function()
     assert_same(result, 8)
   end)
 
+  it("can be traced, profiled, counted and recorded when it is asked again", function()
+    local path = record({ source = memory_fs }, "mkdir $MNT/d; touch $MNT/d/a; ls -l $MNT/d; rm -r $MNT/d")
+    local base = helper.directory()
+    local result = replay(path, memory_fs, {
+      "--trace-file=" .. base .. "/trace", "--profile-file=" .. base .. "/profile", "--record=" .. base .. "/again",
+      "--stats",
+    })
+    local requests = result.out:match("^(%d+) requests, 0 differ")
+    assert.equal(0, result.status, result.out .. result.err)
+    assert.equal(tonumber(requests), select(2, helper.read_file(base .. "/trace"):gsub("\n", "")))
+    assert.truthy(result.err:match("\nfractal%-lua: all +" .. requests .. " "), result.err)
+    assert.truthy(helper.read_file(base .. "/profile.svg"):find("</svg>", 1, true))
+    assert.equal(#helper.read_file(path), #helper.read_file(base .. "/again"))
+    assert_same(replay(base .. "/again", memory_fs), 8)
+  end)
+
   it("can be asked at its own speed", function()
     local path = record({ source = memory_fs }, "touch $MNT/a; sleep 0.7; touch $MNT/b")
     local before = os.time()

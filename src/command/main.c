@@ -165,11 +165,13 @@ static int attach(struct fractal_session *session, struct guardian *guardian)
 {
 	int err;
 
-	if (serving.cli->replay_path)
-		return replayer_attach(session, serving.cli);
-	err = fractal_session_mount(session, serving.mountpoint);
-	if (!err)
-		err = guardian_watch(guardian, serving.mountpoint);
+	if (serving.cli->replay_path) {
+		err = replayer_attach(session, serving.cli);
+	} else {
+		err = fractal_session_mount(session, serving.mountpoint);
+		if (!err)
+			err = guardian_watch(guardian, serving.mountpoint);
+	}
 	return err ? err : replayer_record(session, !serving.cli->record_without_data);
 }
 
