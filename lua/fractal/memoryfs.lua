@@ -80,6 +80,14 @@ local function install_counters(fs, state)
   end
 end
 
+local function warn_of_limits(old, new)
+  for name, value in pairs(old) do
+    if new[name] ~= value then
+      fractal.log.warn("%s is another one than at the mount: that needs a remount", options.names[name] or name)
+    end
+  end
+end
+
 -- An empty filesystem. Returns nil and a sentence on failure.
 local function new_store(limits)
   local store, reason = inodes.new(limits)
@@ -96,17 +104,20 @@ return function(settings)
   settings.options = union(options.help, settings.options)
   local given = take_option_defaults(settings)
   local fs = fractal.lowlevel(settings)
-  local state, held = { page_size = data.PAGE }, kept.get(kept.own "memoryfs", function() return {} end)
+  local state = { page_size = data.PAGE }
+  local held = kept.get(kept.own "memoryfs", function() return {} end) -- store, limits
 
   --- Runs again when the script is reloaded: then the files are there already, and the limits stay.
   function fs.init(conn)
     local limits, reason = options.parse(union(given, fs.options))
     if limits and not held.store then
+      held.limits = limits
       held.store, reason = new_store(limits)
     end
     if not limits or not held.store then
       return nil, reason
     end
+    warn_of_limits(held.limits, limits)
     state.store = held.store
     state.acl = conn.posix_acl
   end

@@ -27,9 +27,12 @@
 
 local errno = require "fractal.errno"
 local filesystem = require "fractal.filesystem"
+local kept = require "fractal.kept"
 local libc = require "fractal.libc"
+local log = require "fractal.log"
 local nodes = require "fractal.passthrough.nodes"
 local source = require "fractal.passthrough.source"
+local worker = require "fractal.worker"
 
 local ROOT = 1
 local FOREVER = 86400 -- seconds
@@ -116,6 +119,10 @@ end
 
 --- Runs as `init`, in each state, and again when the script is reloaded: inodes and the source stay those of the mount.
 local function start(settings, p, conn)
+  local at_mount = kept.get(p.kept, function() return { source = settings "source" } end)
+  if at_mount.source ~= settings "source" and worker.id == 0 then
+    log.warn("%s is another one than at the mount: that needs a remount", "source")
+  end
   local chosen = conn.passthrough
   p.cache = CACHE[settings "cache" or "auto"]
   p.use_backing = (settings "passthrough" or "off") ~= "off" or chosen
@@ -135,7 +142,7 @@ end
 --- Makes the handler table.
 return function(given)
   local common, own = split_settings(given or {})
-  local fs, p = filesystem.lowlevel(common), {}
+  local fs, p = filesystem.lowlevel(common), { kept = kept.own "passthrough" }
   local function settings(name) -- the command line wins
     return fs.options[name] or own[name]
   end

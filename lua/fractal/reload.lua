@@ -88,11 +88,11 @@ local function begin(fs, low, conn)
 end
 
 --- Handlers without which a capability that the kernel was promised comes to nothing.
-local PROMISED = { "readdirplus", "setlk", "flock" }
+local PROMISED = { readdirplus = "readdirplus", posix_locks = "setlk", flock_locks = "flock" }
 
 local function broken_promise(old, new)
-  for _, name in ipairs(PROMISED) do
-    if old[name] and not new[name] then
+  for capability, name in pairs(PROMISED) do
+    if session.conn()[capability] and old[name] and not new[name] then
       return ("the kernel goes on to ask for %s, which the script had when it was mounted: leaving `%s` out needs "
         .. "a remount"):format(name, name)
     end

@@ -20,8 +20,8 @@ local globals = check.globals() -- before the script is loaded
 
 local given = {} -- values of the script's own options
 
---- Runs the script at `path` and takes the table it returns. Returns nil, or the reason it cannot be used. `trial`: only
--- to look at it.
+--- Runs the script at `path` and takes the table it returns. Returns nil, or the reason it cannot be used.
+-- `trial`: only to look at it.
 function runtime.load(path, trial)
   local load = trial and script.try or script.load
   local why = load(path)

@@ -318,6 +318,44 @@ describe("a script that is reloaded", function()
     assert.equal("new", cat(m))
   end)
 
+  it("warns of limits and sources that stay", function()
+    local m = mount [[return require("fractal.memoryfs") { size = "1m" }]]
+    local log = reload(m, [[return require("fractal.memoryfs") { size = "2m", nr_inodes = "1k" }]])
+    assert_reloaded(log, 2)
+    for _, name in ipairs { "size", "nr_inodes" } do
+      assert.truthy(log:find(("warning: %s is another one than at the mount"):format(name), 1, true), log)
+    end
+    m = mount [[return require("fractal.passthrough") { source = "/usr", state = "per-worker" }]]
+    log = reload(m, [[return require("fractal.passthrough") { source = "/etc", state = "per-worker" }]])
+    assert_reloaded(log, 2)
+    assert.truthy(log:find("warning: source is another one than at the mount", 1, true), log)
+    assert.is_true(m:sh("ls $MNT/bin >/dev/null", 10))
+  end)
+
+  it("is refused without handlers that the kernel goes on to ask for", function()
+    local lists = "function fs.readdirplus() end function fs.readdir() end"
+    local m = mount(saying("old", lists))
+    local log = reload(m, saying("new", "function fs.readdir() end"))
+    assert_refused(log, "leaving `readdirplus` out needs a remount")
+    assert.equal("old", cat(m))
+    assert_reloaded(reload(m, saying("new", lists)), 2)
+  end)
+
+  it("may be asked for before the mount is ready", function()
+    local base = helper.directory()
+    assert(sys.mkdir(base .. "/mnt", "755"))
+    helper.write_file(base .. "/fs.lua", saying("old", "function fs.init() print 'begins' fractal.io.sleep(0.5) end"))
+    local child = process.start({ helper.binary, base .. "/fs.lua", base .. "/mnt" }, { out = base .. "/log" })
+    local function wait_for(text)
+      assert.truthy(helper.eventually(PATIENCE, function() return helper.read_file(base .. "/log"):find(text) end))
+    end
+    helper.eventually(PATIENCE, function() return helper.is_mounted(base .. "/mnt") end)
+    child:kill("hup")
+    wait_for "mounted [^\n]*\n.*generation 2"
+    child:kill("int")
+    assert.equal(0, child:wait(PATIENCE))
+  end)
+
   it("warns of an operation that the kernel does not ask for any more", function()
     local m = mount(saying "text")
     assert.is_false(m:sh("getfattr -n user.x $MNT/file", 5))

@@ -23,6 +23,9 @@ options.help = {
   gid = "group of the root directory (default: that of who mounts)",
 }
 
+--- Options that have another name in what options.parse returns.
+options.names = { pages = "size", inodes = "nr_inodes" }
+
 local factors = { [""] = 1, k = 2 ^ 10, m = 2 ^ 20, g = 2 ^ 30, t = 2 ^ 40 }
 
 local function fail(name, value, wanted)
