@@ -173,14 +173,15 @@ bool mount_is_attached(const struct mount *m)
 /* The probing child: asks the mount, tells the errno by its exit status. Async-signal-safe. */
 static void probe_child(const char *path)
 {
-	struct stat st;
+	struct statx st;
 
 	/* A descriptor of some session's /dev/fuse must not live on in a process that may hang. */
 	syscall(SYS_close_range, 0, ~0U, 0);
-	_exit(stat(path, &st) ? errno : 0);
+	/* What the kernel has cached says nothing about a server that was killed just now. */
+	_exit(statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st) ? errno : 0);
 }
 
-/* The errno of stat(2) on a mount that may hang: 0, an errno, or NO_ANSWER. */
+/* The errno of statx(2) on a mount that may hang: 0, an errno, or NO_ANSWER. */
 static int probe(const char *path)
 {
 	struct timespec pause = { 0, 5 * 1000 * 1000 };
