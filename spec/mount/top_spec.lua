@@ -3,6 +3,7 @@
 local client = require "spec.client"
 local helper = require "spec.helper"
 local process = require "spec.process"
+local prometheus = require "spec.prometheus"
 local script = require "spec.script"
 local sys = require "fractal.testing.sys"
 
@@ -189,6 +190,23 @@ describe("top refuses", function()
   end)
 end)
 
+if helper.is_root then
+  describe("an ordinary user", function()
+    after_each(helper.teardown)
+
+    it("looks at own mounts, where no runtime directory is named", function()
+      local nobody, env = 65534, { XDG_RUNTIME_DIR = "" }
+      local m = helper.mount { source = source, user = nobody, env = env }
+      local result = helper.run({ "top", m.dir, "--once", "-i", "0.1" }, 20, { env = env, user = nobody })
+      assert.equal("", result.err)
+      assert.equal(m.dir .. ": one-file", result.out:match("^(.-)  "))
+      local other = top({ m.dir, "--once" }, env)
+      assert.truthy(other.err:find("it is not a fractal-lua of this user\n", 1, true), other.err)
+      assert.equal(0, m:unmount())
+    end)
+  end)
+end
+
 describe("the socket of a mount", function()
   after_each(helper.teardown)
 
@@ -206,6 +224,10 @@ describe("the socket of a mount", function()
     local m = helper.mount { source = source, env = env }
     assert.same({ ("0:%s.sock"):format(m.connection) }, entries(directory))
     assert.equal(448, bit.band(sys.lstat(directory).mode, 4095))
+    local reply = process.run({ "python3", sys.getcwd() .. "/spec/http_client.py",
+      ("unix:%s/0:%s.sock"):format(directory, m.connection), "GET /metrics HTTP/1.1\\r\\n\\r\\n" }, 10)
+    local metrics = prometheus.read(reply.out:match("^HTTP/1%.1 200 .-\r\n\r\n(.*)$"))
+    assert.equal(m.dir, metrics.fractal_mount_info.samples[1].labels.mountpoint)
     assert.equal(0, m:unmount())
     assert.same({}, entries(directory))
   end)

@@ -118,6 +118,18 @@ static const char *plural(int count)
 	return count == 1 ? "" : "s";
 }
 
+/* Before anybody is told that the mount is ready, since who is told may look into it at once. */
+static void be_observed(struct fractal_session *session)
+{
+	int err = observer_start(&(struct observed){ .session = session,
+						     .host = serving.host,
+						     .mountpoint = serving.mountpoint,
+						     .seconds = serving.cli->stats_every });
+
+	if (err)
+		report(FRACTAL_LOG_WARN, "starting the thread of statistics: %s", strerror(-err));
+}
+
 /* The mount answers: says so to whoever waits, and goes into the background where asked to. */
 static void on_ready(struct fractal_session *session, void *user)
 {
@@ -128,6 +140,7 @@ static void on_ready(struct fractal_session *session, void *user)
 	int err;
 
 	atomic_store(&serving.signals, INT_MIN);
+	be_observed(session);
 	if (serving.say_transport && transport == FRACTAL_TRANSPORT_DEV)
 		report(FRACTAL_LOG_INFO, "transport dev (classic /dev/fuse): %s",
 		       fractal_session_transport_reason(session));
@@ -141,12 +154,6 @@ static void on_ready(struct fractal_session *session, void *user)
 		daemon_ready(&serving.daemon);
 		report_to_syslog();
 	}
-	err = observer_start(&(struct observed){ .session = session,
-						 .host = serving.host,
-						 .mountpoint = serving.mountpoint,
-						 .seconds = serving.cli->stats_every });
-	if (err)
-		report(FRACTAL_LOG_WARN, "starting the thread of statistics: %s", strerror(-err));
 	err = profiler_start(serving.cli->profile_every);
 	if (err)
 		report(FRACTAL_LOG_WARN, "starting the thread of profiles: %s", strerror(-err));

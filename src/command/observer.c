@@ -186,7 +186,8 @@ int observer_listen(const struct listener *metrics)
 /* The mount can do without its socket. */
 static void publish(void)
 {
-	int fd = publish_open(fractal_session_device(observer.seen.session));
+	uint32_t device = fractal_session_device(observer.seen.session);
+	int fd = device ? publish_open(device) : -ENODEV;
 
 	if (fd >= 0)
 		http_listen(observer.http, fd);
