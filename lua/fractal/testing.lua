@@ -292,6 +292,25 @@ function testing.posix(where, options)
   return result
 end
 
+-- ---- failures and ends ----------------------------------------------------------------------------------------------
+
+-- busted tells of a failure before it calls after_each, while the mounts are there: shows their logs, unless the
+-- message has them.
+local function show_logs(_, _, message)
+  if not tostring(message):find("the mount's log:", 1, true) then
+    for _, m in ipairs(mounts.all()) do
+      io.stderr:write(m:blame("a test failed that uses " .. m.dir), "\n")
+    end
+  end
+  return nil, true
+end
+
+local busted = package.loaded.busted
+if type(busted) == "table" and busted.subscribe then
+  busted.subscribe({ "failure", "it" }, show_logs)
+  busted.subscribe({ "error", "it" }, show_logs)
+end
+
 -- What a program leaves behind when it ends is cleared away with its Lua state, unless that is a copy of it.
 local own_pid = sys.getpid()
 local sentinel = newproxy(true)

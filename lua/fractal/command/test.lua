@@ -149,11 +149,9 @@ end
 -- ---- its spec -------------------------------------------------------------------------------------------------------
 
 local function spec_command(directory, spec)
-  local argv = { "busted", "--output=" .. directory .. "/fractal/testing/busted_output.lua", spec }
-  if testing.find_program "luajit" then
-    table.insert(argv, 2, "--lua=luajit")
-  end
-  return argv
+  local lua = testing.find_program "luajit" and "--lua=luajit" or nil
+  local output = ("--output=%s/fractal/testing/busted_output.lua"):format(directory)
+  return { "sh", "-c", 'exec busted "$@" 2>&1', "sh", output, spec, lua }
 end
 
 local function run_spec(spec, transport)
@@ -171,7 +169,7 @@ local function run_spec(spec, transport)
       FRACTAL_LUA = testing.command, FRACTAL_TRANSPORT = transport,
     },
   })
-  say("%s", indented(result.out .. result.err))
+  say("%s", indented(result.out))
   local good, bad = result.out:match("\n?(%d+) passed, (%d+) failed\n$")
   if not good then
     count(false, ("busted ended with status %d"):format(result.status))

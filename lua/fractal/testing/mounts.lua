@@ -367,6 +367,11 @@ function Mount:clear()
   return problem
 end
 
+--- The mounts made since the last call of end_all, as a list.
+function mounts.all()
+  return { unpack(alive) }
+end
+
 --- Ends every mount and process made since the last call; returns what did not end well (a hang, a crash, a mount left
 -- behind), as a list of sentences.
 function mounts.end_all()
