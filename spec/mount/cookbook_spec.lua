@@ -1,5 +1,6 @@
 -- The filesystems of examples/cookbook, each on a real mount. docs/cookbook.md shows most of them in sessions, which
 -- spec/mount/docs_spec.lua runs; here is what the page does not show.
+-- unsanitized: scripts in Lua, whose operations other files use
 
 local helper = require "spec.helper"
 local process = require "spec.process"

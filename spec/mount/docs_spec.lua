@@ -1,5 +1,6 @@
 --- The documents' code blocks, run as they stand: files are written, sessions run against real mounts. See
 -- spec.markdown for the marks.
+-- unsanitized: the documents' words; what they show has specs of its own
 
 local helper = require "spec.helper"
 local markdown = require "spec.markdown"

@@ -1,4 +1,5 @@
 -- examples/httpfs.lua against a web server that behaves, and one that does not.
+-- unsanitized: a script in Lua; fractal.io has its own files
 
 local helper = require "spec.helper"
 local process = require "spec.process"

@@ -1,5 +1,6 @@
 -- The steady path of the Lua layer makes no garbage, and its traces compile: bench/null.lua, with the collector
 -- stopped and the heap's size shown by statfs.
+-- unsanitized: looks at the garbage of Lua alone
 
 local client = require "spec.client"
 local helper = require "spec.helper"

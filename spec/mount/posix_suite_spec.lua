@@ -1,5 +1,6 @@
 -- The POSIX suite and the random streams themselves: they pass on the oracle (tmpfs), and a hang, a crash, a failure
 -- or a difference is reported as what it is. The filesystems of this project are put through them elsewhere.
+-- unsanitized: looks at the suite itself, on a tmpfs
 
 local helper = require "spec.helper"
 local process = require "spec.process"

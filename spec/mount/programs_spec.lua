@@ -1,5 +1,6 @@
 -- Real programs at work in a mount, on memoryfs and on passthrough over an ext4: git, sqlite3, a build of this project,
 -- rsync, tar, fio and PostgreSQL. What each finds wrong with its files is a failure.
+-- unsanitized: programs take minutes under them; the suites and streams go the same ways
 
 local filesystems = require "spec.filesystems"
 local helper = require "spec.helper"
@@ -31,13 +32,6 @@ local runs = {
   { kind = "memoryfs", transport = "uring", state = "single" },
   { kind = "passthrough/ext4", transport = "uring", state = "per-worker" },
 }
-
-if helper.quick then
-  describe("programs", function()
-    pending("are left to the runs without sanitizers: most of their time is their own")
-  end)
-  runs = {}
-end
 
 for _, run in ipairs(runs) do
   local transport = helper.has_uring() and run.transport or "dev"

@@ -1,4 +1,5 @@
 -- `fractal-lua test`: what it tries, what it says, its exit status.
+-- unsanitized: a tool in Lua
 
 local helper = require "spec.helper"
 local process = require "fractal.testing.process"

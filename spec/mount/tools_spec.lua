@@ -1,4 +1,5 @@
 -- Tools: `fractal-lua NAME …` runs a module of fractal.command. The machinery, and `new`.
+-- unsanitized: tools in Lua
 
 local helper = require "spec.helper"
 local process = require "fractal.testing.process"
