@@ -84,7 +84,7 @@ static inline int replay_bytes(const uint8_t *data, size_t size, int32_t result)
 
 /* ---- a well-formed recording ---- */
 
-#define RECORDING_LARGEST 65536u
+#define RECORDING_LARGEST 65536u /* bytes of the largest seed */
 
 static inline uint32_t put_record(uint8_t *to, uint32_t at, int type, const void *body,
 				  uint32_t len)
@@ -99,8 +99,45 @@ static inline uint32_t put_record(uint8_t *to, uint32_t at, int type, const void
 	return fuzz_put(to, at, body, len);
 }
 
-/* Every operation once, each answered with an error. */
-static inline uint32_t seed_recording(uint8_t *to)
+/* Entries of a directory: "a", "bb", "ccc" …, each a lookup with readdirplus. */
+static inline uint32_t put_entries(uint8_t *to, uint32_t at, bool plus)
+{
+	static const struct fractal_entry_out found = { .nodeid = 7, .generation = 1 };
+	static const char names[] = "abbcccdddd";
+
+	for (uint32_t len = 1; len <= 4; len++) {
+		struct fractal_dirent d = { .ino = 7, .off = len, .namelen = len, .type = 8 };
+
+		if (plus)
+			at = fuzz_put(to, at, &found, sizeof(found));
+		at = fuzz_put(to, at, &d, sizeof(d));
+		memset(to + at, 0, 8);
+		fuzz_put(to, at, names + len * (len - 1) / 2, len);
+		at += 8;
+	}
+	return at;
+}
+
+/* A reply without error, with a payload of what the operation may answer. */
+static inline uint32_t put_success(uint8_t *to, uint32_t at, uint32_t opcode)
+{
+	static uint8_t body[1024];
+	struct fractal_out_header out = { .unique = opcode };
+	uint32_t len = sizeof(out);
+
+	if (opcode == FRACTAL_OP_READDIR || opcode == FRACTAL_OP_READDIRPLUS) {
+		len = put_entries(body, len, opcode == FRACTAL_OP_READDIRPLUS);
+	} else if (fractal_op_reply_kind(opcode) != FRACTAL_REPLY_STATUS) {
+		memset(body + len, 1, 320);
+		len += 320;
+	}
+	out.len = len;
+	memcpy(body, &out, sizeof(out));
+	return put_record(to, at, RECORD_REPLY, body, len);
+}
+
+/* Every operation once, each answered with an error, or with something. */
+static inline uint32_t seed_recording(uint8_t *to, bool success)
 {
 	static uint8_t request[FUZZ_LARGEST];
 	struct record_file file = {
@@ -128,7 +165,11 @@ static inline uint32_t seed_recording(uint8_t *to)
 		at = put_record(to, at, RECORD_REQUEST, request + sizeof(struct fuzz_control),
 				(uint32_t)len);
 		out.error = -5;
-		if (fractal_op_reply_kind(opcode) != FRACTAL_REPLY_NONE)
+		if (fractal_op_reply_kind(opcode) == FRACTAL_REPLY_NONE)
+			continue;
+		if (success)
+			at = put_success(to, at, opcode);
+		else
 			at = put_record(to, at, RECORD_REPLY, &out, sizeof(out));
 	}
 	return at;

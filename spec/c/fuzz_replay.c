@@ -5,24 +5,32 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void write_seed(const char *dir, const char *name, bool success)
 {
 	static uint8_t seed[RECORDING_LARGEST];
-	uint32_t len = seed_recording(seed);
+	uint32_t len = seed_recording(seed, success);
 	char path[4096];
-	FILE *f = NULL;
+	FILE *f;
 
+	snprintf(path, sizeof(path), "%s/seed-%s", dir, name);
+	f = fopen(path, "wbe");
+	if (!f)
+		return;
+	if (fwrite(seed, len, 1, f) != 1)
+		fprintf(stderr, "fuzz_replay: %s could not be written\n", path);
+	fclose(f);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
 	offline_start(NULL);
-	for (int i = 1; i < *argc && !f; i++) {
+	for (int i = 1; i < *argc; i++) {
 		if ((*argv)[i][0] == '-')
 			continue;
-		snprintf(path, sizeof(path), "%s/seed-every-operation", (*argv)[i]);
-		f = fopen(path, "wbe");
+		write_seed((*argv)[i], "errors", false);
+		write_seed((*argv)[i], "answers", true);
+		break;
 	}
-	if (f && fwrite(seed, len, 1, f) != 1)
-		fprintf(stderr, "fuzz_replay: %s could not be written\n", path);
-	if (f)
-		fclose(f);
 	return 0;
 }
 
