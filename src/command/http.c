@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define HEAD_MAX   4096
-#define REQUEST_MS 5000	 /* for the request to come */
+#define REQUEST_MS 3000	 /* for the request to come */
 #define REPLY_MS   10000 /* for the reply to be taken */
 #define LINGER_MS  1000	 /* for the client to close, once it has its reply */
 #define PAUSE_MS   1000	 /* without accepting, when descriptors are short */
