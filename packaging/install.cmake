@@ -20,7 +20,7 @@ install(FILES ${CMAKE_BINARY_DIR}/fractal.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}
 # fractal.h includes its neighbours, so they stay together and <fractal.h> leads there.
 file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/fractal.h CONTENT "#include \"fractal/fractal.h\"\n")
 install(FILES ${CMAKE_BINARY_DIR}/fractal.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
-install(FILES src/abi.h src/caps.def src/fractal.h src/ops.def
+install(FILES src/abi.h src/caches.h src/caps.def src/fractal.h src/ops.def src/tables.h src/waiting.h
 	DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/fractal COMPONENT development)
 
 # --- the command and what belongs to it -----------------------------------------
