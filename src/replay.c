@@ -17,10 +17,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_NS 10000000000ull /* without any progress: an answer does not come */
-#define LAST_NS	    2000000000ull  /* for what the recording leaves unanswered */
-#define TICK_MS	    100
-#define SHOWN_NAME  100u /* bytes of a name that a sentence has */
+#define PATIENCE_NS \
+	10000000000ull /* beyond what an answer took in the recording: it does not come */
+#define LONGEST_NS 3600000000000ull /* believed of a recording */
+#define LAST_NS	   2000000000ull    /* for what the recording leaves unanswered */
+#define TICK_MS	   100
+#define SHOWN_NAME 100u /* bytes of a name that a sentence has */
 
 /* A request whose recorded reply has not been read yet, or that has no answer yet. */
 struct pending {
@@ -41,6 +43,7 @@ struct replay {
 	struct ids *ids;
 	struct pending *pending;
 	struct fractal_replayed sum;
+	uint64_t dealt_ns; /* the recording's time of the record that was dealt with last */
 	uint64_t begun_ns, last_ns; /* the first request; the last progress */
 	uint64_t real_ns;	    /* what the recording's time is behind `begun_ns` by */
 };
@@ -304,12 +307,15 @@ static int too_early(const struct replay *r)
 static bool read_record(struct fractal_worker *w)
 {
 	struct replay *r = w->s->replay;
+	uint64_t before = r->record.head.time_ns;
 	int rc = r->have_record ? 1 : recording_next(&r->recording, &r->record);
 
 	if (rc == 0)
 		end(w);
 	else if (rc < 0)
 		give_up(w, rc, "%s", r->recording.why);
+	if (!r->have_record)
+		r->dealt_ns = before;
 	r->have_record = rc == 1;
 	if (rc == 1 && !r->begun_ns)
 		r->real_ns = r->record.head.time_ns;
@@ -363,7 +369,16 @@ static bool replay_flush(struct fractal_worker *w)
 	return came || !w->s->replay->blocked;
 }
 
-/* The request that the next record waits for has had no answer for long. */
+/* How long to wait for what the next record waits for. */
+static uint64_t patience(const struct replay *r)
+{
+	uint64_t at = r->record.head.time_ns;
+	uint64_t took = at > r->dealt_ns ? at - r->dealt_ns : 0;
+
+	return PATIENCE_NS + (took < LONGEST_NS ? took : LONGEST_NS);
+}
+
+/* Nothing has gone on for a while. */
 static void check_patience(struct fractal_worker *w)
 {
 	struct replay *r = w->s->replay;
@@ -371,11 +386,12 @@ static void check_patience(struct fractal_worker *w)
 
 	if (r->ended && quiet > LAST_NS) {
 		atomic_store(&w->s->quit, true);
-	} else if (!r->ended && quiet > PATIENCE_NS && !too_early(r)) {
-		struct pending *p = *find_pending(r, r->record.out.unique);
-
-		if (p)
-			tell(r, p, "no answer for 10 s: the replay ends here");
+	} else if (!r->ended && quiet > patience(r) && r->record.head.type == RECORD_REQUEST) {
+		give_up(w, -EBUSY, "has more than %u unanswered requests at byte %llu",
+			w->dev_entries, (unsigned long long)r->record.at);
+	} else if (!r->ended && quiet > patience(r)) {
+		tell(r, *find_pending(r, r->record.out.unique),
+		     "no answer in time: the replay ends here");
 		r->error = -ETIME;
 		end(w);
 	}
@@ -385,11 +401,11 @@ static bool replay_wait(struct fractal_worker *w, int timeout_ms)
 {
 	struct replay *r = w->s->replay;
 	int early = r->have_record ? too_early(r) : 0;
-	int patience = early && early < TICK_MS ? early : TICK_MS;
+	int ms = early && early < TICK_MS ? early : TICK_MS;
 
 	(void)timeout_ms;
 	/* It also waits for a device, of which this worker has none. */
-	if (!dev_transport.wait(w, patience) && !early)
+	if (!dev_transport.wait(w, ms) && !early)
 		check_patience(w);
 	return true;
 }

@@ -200,7 +200,7 @@ static void put_fields(struct line *l, struct field_list list, const void *base,
 /* "ENOENT", "bytes", … : does the reply have a structure of its own to show? */
 static struct field_list reply_fields(const struct line *l)
 {
-	if (l->e->error || l->pending || l->e->out_len == 0)
+	if (l->pending || l->e->error || l->e->out_len == 0)
 		return (struct field_list){ 0 };
 	return fields_of_reply(&l->e->req);
 }
