@@ -383,18 +383,24 @@ static void check_patience(struct fractal_worker *w)
 {
 	struct replay *r = w->s->replay;
 	uint64_t quiet = now_ns() - r->last_ns;
+	const struct pending *p = *find_pending(r, r->record.out.unique);
 
-	if (r->ended && quiet > LAST_NS) {
-		atomic_store(&w->s->quit, true);
-	} else if (!r->ended && quiet > patience(r) && r->record.head.type == RECORD_REQUEST) {
+	if (r->ended) {
+		if (quiet > LAST_NS)
+			atomic_store(&w->s->quit, true);
+		return;
+	}
+	if (quiet <= patience(r))
+		return;
+	if (r->record.head.type == RECORD_REQUEST) {
 		give_up(w, -EBUSY, "has more than %u unanswered requests at byte %llu",
 			w->dev_entries, (unsigned long long)r->record.at);
-	} else if (!r->ended && quiet > patience(r)) {
-		tell(r, *find_pending(r, r->record.out.unique),
-		     "no answer in time: the replay ends here");
-		r->error = -ETIME;
-		end(w);
+		return;
 	}
+	if (p)
+		tell(r, p, "no answer in time: the replay ends here");
+	r->error = -ETIME;
+	end(w);
 }
 
 static bool replay_wait(struct fractal_worker *w, int timeout_ms)
