@@ -22,6 +22,43 @@ static void cut_own(struct fractal_worker *w, const char *path)
 	mount_abort(&w->s->mnt);
 }
 
+/* What a worker has in hand. */
+struct seen {
+	uint32_t opcode;
+	uint64_t nodeid;
+	char name[FRACTAL_NAME_MAX + 1];
+};
+
+/*
+ * The worker may go on while it is looked at. Then the message tells of the next request, or of a part of each: nothing else
+ * comes of it, and a lock would cost every request.
+ */
+__attribute__((no_sanitize("thread"))) static void look_at(const struct entry *e, struct seen *seen)
+{
+	const volatile char *name = e->req.name;
+	size_t n = 0;
+
+	seen->opcode = e->req.opcode;
+	seen->nodeid = e->req.nodeid;
+	while (name && name[n] && n < FRACTAL_NAME_MAX) {
+		seen->name[n] = name[n];
+		n++;
+	}
+	seen->name[n] = 0;
+}
+
+static void warn_of_handler(struct fractal_worker *w, const struct entry *e)
+{
+	struct seen seen;
+
+	look_at(e, &seen);
+	session_log(
+		w->s, FRACTAL_LOG_WARN,
+		"worker %d: handler %s of inode %llu%s%s has held its worker for more than a second; other requests wait",
+		w->id, fractal_op_name(seen.opcode), (unsigned long long)seen.nodeid,
+		seen.name[0] ? ", name " : "", seen.name);
+}
+
 static void warn(struct fractal_worker *w)
 {
 	struct entry *e = atomic_load_explicit(&w->current, memory_order_acquire);
@@ -30,11 +67,7 @@ static void warn(struct fractal_worker *w)
 	if (w->tr->id == FRACTAL_TRANSPORT_URING && own_waits(w, path))
 		cut_own(w, path);
 	else if (e && atomic_load_explicit(&e->state, memory_order_acquire) == ENTRY_HELD)
-		session_log(
-			w->s, FRACTAL_LOG_WARN,
-			"worker %d: handler %s of inode %llu%s%s has held its worker for more than a second; other requests wait",
-			w->id, fractal_op_name(e->req.opcode), (unsigned long long)e->req.nodeid,
-			e->req.name ? ", name " : "", e->req.name ? e->req.name : "");
+		warn_of_handler(w, e);
 	else if (atomic_load(&w->in_task))
 		session_log(
 			w->s, FRACTAL_LOG_WARN,
