@@ -9,23 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOG_LINE      900
 #define MEMORY_ROUNDS 16 /* memory is noted once in so many rounds */
 
 void state_log(struct state *state, const char *text)
 {
-	char line[LOG_LINE];
-
-	while (*text) {
-		size_t n = strcspn(text, "\n");
-		size_t take = n < sizeof(line) - 1 ? n : sizeof(line) - 1;
-
-		memcpy(line, text, take);
-		line[take] = 0;
-		if (state->sink.log)
-			state->sink.log(FRACTAL_LOG_ERROR, line, state->sink.user);
-		text += n + (text[n] == '\n');
-	}
+	if (state->sink.log)
+		state->sink.log(FRACTAL_LOG_ERROR, text, state->sink.user);
 }
 
 /* Reports the error value on top of @L and takes it off. */

@@ -62,8 +62,8 @@ local function text_of(err)
   return ("an error that is a table: { %s }"):format(table.concat(fields, ", "))
 end
 
---- One message of several lines: what failed, the error, where, and the outcome.
-local function write_block(title, details, err, frames, outcome)
+--- The lines of a message: what failed, the error, where, and the outcome.
+local function block(title, details, err, frames, outcome)
   local lines = { title }
   if details then
     lines[#lines + 1] = "  arguments: " .. details
@@ -75,7 +75,11 @@ local function write_block(title, details, err, frames, outcome)
   if outcome then
     lines[#lines + 1] = "  " .. outcome
   end
-  log.block("error", lines)
+  return lines
+end
+
+local function write_block(...)
+  log.block("error", block(...))
 end
 
 --- An error ended a coroutine, whose stack is still there. Where a request is in hand its handler raised it, and the
@@ -105,12 +109,26 @@ function report.catch(err)
   return { err = err, place = traceback.place(nil, 1, err), frames = traceback.frames(nil, 1, err) }
 end
 
+--- The same for an error that has ended a coroutine.
+function report.of_dead(co, err)
+  return { err = err, place = traceback.place(co, 0, err), frames = traceback.frames(co, 0, err) }
+end
+
+--- What report.catch kept; of an error in that handler, where the stack had no room for it, only the text.
+local function kept_of(value)
+  return type(value) == "table" and value.frames and value or { err = value, place = "?", frames = {} }
+end
+
+--- The text of what report.catch kept, for where there is no mount yet. `title` begins it.
+function report.text(title, kept)
+  kept = kept_of(kept)
+  return table.concat(block(title, nil, kept.err, kept.frames), "\n")
+end
+
 --- Reports what report.catch kept. `what`: where it happened. `outcome`: what came of it, if anything. `about`: more
 -- for the title, by which repeated ones do not differ.
 function report.caught(what, kept, outcome, about)
-  if type(kept) ~= "table" or not kept.frames then
-    kept = { err = kept, place = "?", frames = {} } -- an error in the error handler: the stack had no room for it
-  end
+  kept = kept_of(kept)
   local key = what .. kept.place
   if not fold.again(key) then
     fold.begin(key, ("%s at %s"):format(what, kept.place))

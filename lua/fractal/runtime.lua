@@ -54,8 +54,10 @@ end
 function runtime.prepare()
   local prepare = script.fs.prepare
   if prepare then
-    local result, err = prepare()
-    if result == nil and err ~= nil then
+    local ok, result, err = xpcall(prepare, report.catch)
+    if not ok then
+      return report.text("error in prepare", result)
+    elseif result == nil and err ~= nil then
       return errno.check(err) and "prepare returned " .. errno.strerror(err) or tostring(err)
     end
   end

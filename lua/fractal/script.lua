@@ -5,6 +5,7 @@
 
 local ffi = require "ffi"
 local filesystem = require "fractal.filesystem"
+local report = require "fractal.report"
 local saved = require "fractal.saved"
 local task = require "fractal.task"
 local traceback = require "fractal.traceback"
@@ -140,11 +141,11 @@ local function execute()
   if not chunk then
     return nil, "cannot load the script: " .. why
   end
-  local ok, result = xpcall(chunk, function(err)
-    return type(err) == "string" and debug.traceback("error in the script: " .. err, 2) or tostring(err)
-  end)
+  -- A coroutine keeps its stack, also where that has overflowed.
+  local co = coroutine.create(chunk)
+  local ok, result = coroutine.resume(co)
   if not ok then
-    return nil, result
+    return nil, report.text("error in the script", report.of_dead(co, result))
   elseif not filesystem.is(result) then
     return nil, ("%s returned %s: end it with `return fs`, where fs comes from fractal.lowlevel{} or another "
       .. "constructor"):format(script.path, result == nil and "nothing" or "a " .. type(result))

@@ -421,8 +421,20 @@ describe("a script", function()
 
   it("that raises an error is named with its line", function()
     local text = messages_of "local x\nx.y = 1"
-    local sentence = "error in the script: DIR/script.lua:2: attempt to index local 'x' (a nil value)\n"
-    assert.truthy(text:find(sentence, 1, true), text)
+    assert.equal(table.concat({
+      "fractal-lua: error: error in the script",
+      "  DIR/script.lua:2: attempt to index local 'x' (a nil value)",
+      "  at DIR/script.lua:2: in main chunk",
+      "        1 | local x",
+      "  >     2 | x.y = 1",
+    }, "\n") .. "\n", text)
+  end)
+
+  it("that calls itself without end is named with its line", function()
+    local text = messages_of "local function f(n)\n  return 1 + f(n)\nend\nf(1)"
+    local place = "\n  DIR/script.lua:2: stack overflow\n  at DIR/script.lua:2: in function 'f'\n"
+    assert.truthy(text:find(place, 1, true), text)
+    assert.truthy(text:find("  (called by itself, ", 1, true), text)
   end)
 
   it("with an unknown setting gets the nearest name", function()

@@ -57,8 +57,8 @@ describe("prepare", function()
   it("refuses it with an error, which is told with its place", function()
     local status, err = refused [[function fs.prepare() error "no such thing" end]]
     assert.equal(1, status)
-    assert.truthy(err:find("script.lua:%d+: no such thing\n"), err)
-    assert.truthy(err:find("stack traceback", 1, true), err)
+    assert.truthy(err:find("^fractal%-lua: error: error in prepare\n  [^\n]*script.lua:%d+: no such thing\n"), err)
+    assert.truthy(err:find("\n  at [^\n]*script.lua:%d+: in function"), err)
   end)
 end)
 

@@ -371,7 +371,7 @@ describe("a version that cannot be used", function()
 
   local failing = {
     ["a syntax error"] = { "local x = = 1", "cannot load the script", "fs.lua:1:" },
-    ["an error when it is loaded"] = { "error 'no luck'", "error in the script", "fs.lua:1: no luck", "traceback" },
+    ["an error when it is loaded"] = { "error 'no luck'", "error in the script", "fs.lua:1: no luck", "in main chunk" },
     ["no filesystem"] = { "return 1", "returned a number" },
     ["a misspelt handler"] = { saying("new", "function fs.reed() end"), "'reed' is no handler; did you mean 'read'?" },
     ["an unknown setting"] = { saying("new", "", "entry_tll = 1"), "unknown setting 'entry_tll'" },
