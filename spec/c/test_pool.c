@@ -5,6 +5,7 @@
  */
 #include "offline.h"
 #include <poll.h>
+#include <sys/mman.h>
 
 #define MANY	  1000
 #define NO_LIMIT  (-1.0)
@@ -221,6 +222,32 @@ static void hosts_are_looked_up(void)
 	fractal_io_free(io);
 }
 
+/* As on a kernel whose ring cannot truncate: that one operation runs on a thread, beside others on the ring. */
+static void what_the_ring_lacks_runs_on_threads(void)
+{
+	struct fractal_worker *w = offline.worker;
+	struct fractal_io *truncate, *read;
+	int fd = memfd_create("file", MFD_CLOEXEC);
+	char bytes[8];
+
+	if (ring_setup(w)) {
+		printf("        (no io_uring here)\n");
+		return;
+	}
+	w->ring_ops &= ~(1ull << RING_OP_FTRUNCATE);
+	truncate = new_io();
+	CHECK_INT(fractal_io_start(truncate, RING_OP_FTRUNCATE, fd, NULL, 0, 5, 0, NO_LIMIT), 0);
+	CHECK_INT(w->pool_ios, 1);
+	CHECK_INT(result_of(truncate), 0);
+	CHECK_INT(lseek(fd, 0, SEEK_END), 5);
+	read = new_io();
+	CHECK_INT(fractal_io_start(read, IORING_OP_READ, fd, bytes, 8, 0, 0, NO_LIMIT), 0);
+	CHECK_INT(w->ring_ios, 1);
+	CHECK_INT(result_of(read), 5);
+	close(fd);
+	ring_teardown(w);
+}
+
 int main(void)
 {
 	offline_start(NULL);
@@ -230,6 +257,7 @@ int main(void)
 	RUN(waits_are_cancelled);
 	RUN(threads_are_bounded);
 	RUN(hosts_are_looked_up);
+	RUN(what_the_ring_lacks_runs_on_threads);
 	offline_stop();
 	return check_result();
 }
