@@ -326,9 +326,10 @@ void *worker_main(void *arg)
 			session_fail(s, rc);
 		}
 	}
+	/* First, since the hook may free what operations still read or write. */
+	io_drain(w);
 	if (started && s->cfg.worker_stop)
 		s->cfg.worker_stop(w, s->cfg.user);
-	io_drain(w);
 	uring_drain(w);
 	ring_teardown(w);
 	if (w->trace)
