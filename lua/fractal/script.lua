@@ -144,7 +144,9 @@ local function execute()
   -- A coroutine keeps its stack, also where that has overflowed.
   local co = coroutine.create(chunk)
   local ok, result = coroutine.resume(co)
-  if not ok then
+  if not ok and type(result) ~= "string" then
+    return nil, tostring(result) -- a sentence that is raised on purpose
+  elseif not ok then
     return nil, report.text("error in the script", report.of_dead(co, result))
   elseif not filesystem.is(result) then
     return nil, ("%s returned %s: end it with `return fs`, where fs comes from fractal.lowlevel{} or another "
