@@ -20,6 +20,7 @@
 
 #define LEAD		   (sizeof(struct fractal_in_header) + sizeof(struct fractal_write_in))
 #define FUSE_DEV_IOC_CLONE _IOR(229, 0, uint32_t)
+#define ROUND		   64 /* requests */
 
 /* The worker's own descriptor. Without permission to open the device again all share the session's. */
 int dev_open_clone(struct fractal_worker *w)
@@ -177,6 +178,11 @@ static struct entry *dev_next(struct fractal_worker *w)
 {
 	int res;
 
+	/* However many requests come, what else waits for this worker has its turn. */
+	if (w->dev_round++ == ROUND) {
+		w->dev_round = 0;
+		return NULL;
+	}
 	/* Entries in the ring are what was left of a refused registration. */
 	if (w->have_ring && ring_next(w, &res) && w->ring_live > 0)
 		w->ring_live--;
@@ -190,10 +196,11 @@ static struct entry *dev_next(struct fractal_worker *w)
 		if (n > 0)
 			return e;
 		if (n == -EAGAIN)
-			return NULL;
+			break;
 		if (n < 0)
 			connection_ended(w, (int)n);
 	}
+	w->dev_round = 0;
 	return NULL;
 }
 

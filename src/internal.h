@@ -139,7 +139,8 @@ struct fractal_worker {
 	bool trim_armed;			/* and a timer runs for it */
 	bool trim_due;				/* the timer has run out */
 	struct completion trim_done;
-	int dev_fd; /* classic descriptor, cloned where possible */
+	int dev_fd;	    /* classic descriptor, cloned where possible */
+	uint32_t dev_round; /* requests read from it since none was handed out */
 	int wake_fd;
 	int ring_event_fd; /* classic: readable when the ring has completions */
 	struct completion wake_done;
