@@ -197,10 +197,36 @@ local function unload_modules()
   end
 end
 
+local globals_before = {} -- global variables before it ran again
+local globals_set = {} -- those that the run has set → { was = …, is = … }
+
+local function note_globals()
+  globals_set = {}
+  for _, list in ipairs { globals_before, _G } do
+    for key in next, list do
+      local was, is = globals_before[key], rawget(_G, key)
+      if was ~= is then
+        globals_set[key] = { was = was, is = is }
+      end
+    end
+  end
+end
+
+--- Puts back what the run has set, but for what has changed since: that was the version that serves.
+local function restore_globals()
+  for key, value in pairs(globals_set) do
+    if rawget(_G, key) == value.is then
+      rawset(_G, key, value.was)
+    end
+  end
+end
+
 --- Prepares to run it again: its own modules will be loaded anew. Returns a function that puts modules, global
 -- variables and metatables back.
 function script.begin()
-  local restore = { saved.of(_G), unload_modules() }
+  globals_before, globals_set = {}, {}
+  saved.assign(globals_before, _G)
+  local restore = { restore_globals, unload_modules() }
   restore_metatables = restore
   return function()
     for i = #restore, 1, -1 do
@@ -210,6 +236,10 @@ function script.begin()
 end
 
 --- Runs it again. Returns the new filesystem table, or nil and the reason it cannot be used.
-script.run_again = execute
+function script.run_again()
+  local fs, why = execute()
+  note_globals()
+  return fs, why
+end
 
 return script

@@ -443,6 +443,27 @@ describe("a version that cannot be used", function()
     assert.equal("old old old true", cat(m))
   end)
 
+  it("takes back the globals that it has set, not what the old one did to its own meanwhile", function()
+    local body = [[
+      total, who = total or 0, %q
+      function fs.init() %s end
+      function fs.read(req, ino, buf, offset)
+        if offset > 0 then return "" end
+        total = total + 1
+        return who .. total
+      end]]
+    local m = mount(script.one_file(body:format("old", "")), { state = "single" })
+    local from, count = #m.log(), 0
+    helper.write_file(m.path, script.one_file(body:format("new", "fractal.io.sleep(0.5) error 'no luck'")))
+    m.process:kill("hup")
+    repeat
+      cat(m)
+      count = count + 1
+    until reloads(m) > 0 or count == 2000
+    assert_refused(m.log():sub(from + 1), "no luck")
+    assert.equal("old" .. count + 1, cat(m))
+  end)
+
   it("in one of several states is used in none", function()
     local body = [[
       local tries = fractal.shared.counter %q
