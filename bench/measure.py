@@ -43,7 +43,7 @@ ROWS = {
     "wait": Row("fstat that goes through a task and back (two waits), beside one that does not wait",
                 [*ONE_CPU, "fstat"], 1, "lua", ("lua", "lua-waits")),
     "sleep64": Row("64 reads at a time on one worker, each sleeping 10 ms",
-                   ["-t", "64", "-b", "4096", "pread"], 1, "lua-waits", ("lua-waits",)),
+                   ["-t", "64", "-b", "4096", "pread"], 1, "lua-sleeps", ("lua-sleeps",)),
 }
 BURST = ["-t", "8", "-b", "1048576", "pwrite"]
 

@@ -65,7 +65,8 @@ OURS = {
 SPECIAL = {
     "file": ("{build}/bench_null_embed -f {source} {{mnt}}", "file"),
     "lua-file": ("{lua} -o transport=uring,state=per-worker,source={source} {here}/file.lua {{mnt}}", "file"),
-    "lua-waits": ("{lua} -o transport=uring,workers=1,queue_depth=64 {here}/waits.lua {{mnt}}", "file"),
+    "lua-waits": ("{lua} -o transport=uring,state=per-worker {here}/waits.lua {{mnt}}", "file"),
+    "lua-sleeps": ("{lua} -o transport=uring,workers=1,queue_depth=64 {here}/waits.lua {{mnt}}", "file"),
     "lua-path": ("{lua} -o transport=uring,state=per-worker {here}/path.lua {{mnt}}", "a/b/c/file"),
 }
 
