@@ -410,6 +410,8 @@ static int hook_worker_start(struct fractal_worker *worker, void *user)
 	rc = lane_open(&slot->lane, state, worker);
 	state_leave(state);
 	slot->open = !rc;
+	/* A shared state is let go while its worker waits, and a profile shows that wait as outside of it. */
+	fractal_worker_stay(worker, !state->shared && !state->profiled);
 	if (!rc && state->profiled)
 		rc = profile_worker_start();
 	fractal_worker_set_user(worker, &slot->lane);

@@ -243,8 +243,13 @@ struct fractal_load {
  * Call it on the worker's own thread only, from config.serve.
  */
 FRACTAL_API struct fractal_request *fractal_next(struct fractal_worker *worker);
-/** The same, but returns the request's slot, or -1 when none is waiting. */
+/** The same, but returns the request's slot, or -1 when none is waiting. It may block: see the next function. */
 FRACTAL_API int fractal_next_slot(struct fractal_worker *worker);
+/**
+ * Lets fractal_next_slot() hand over the replies and wait for the next request itself, in place of a return from config.serve and
+ * a new call. It still returns -1 for what else there is to do. For a caller that holds no lock meanwhile. From config.worker_start.
+ */
+FRACTAL_API void fractal_worker_stay(struct fractal_worker *worker, bool may_stay);
 
 /**
  * Answers a request: exactly once, from any thread.

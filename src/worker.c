@@ -13,7 +13,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define SIDE_ENTRIES 64u /* worker 0: forgets and early requests read by the session's thread */
+#define MOST_STAYS   1000u /* the hook returns after so many, for what it does now and then */
+#define SIDE_ENTRIES 64u   /* worker 0: forgets and early requests read by the session's thread */
 
 _Thread_local struct fractal_worker *worker_self;
 
@@ -172,13 +173,6 @@ again:
 	return &e->req;
 }
 
-int fractal_next_slot(struct fractal_worker *w)
-{
-	const struct fractal_request *req = fractal_next(w);
-
-	return req ? (int)req->slot : -1;
-}
-
 /* Book-keeping of a reply that goes out now. On the worker's thread. */
 void worker_account(struct fractal_worker *w, struct entry *e)
 {
@@ -263,20 +257,55 @@ static void rest(struct fractal_worker *w)
 		w->trim_due = true;
 }
 
+/* Hands over what is queued, and waits when that brings nothing. */
+static void turn(struct fractal_worker *w)
+{
+	bool came;
+
+	io_cancel_interrupted(w);
+	payload_arm_trim(w);
+	came = w->tr->flush(w);
+	if (w->trim_due)
+		payload_trim(w);
+	if (!came && !has_work(w))
+		rest(w);
+}
+
+/* Is there anything to do but requests, for which the serve hook has to return? */
+static bool has_other_work(struct fractal_worker *w)
+{
+	return has_work(w) || atomic_load(&w->mail) || atomic_load(&w->retrieved) || over(w);
+}
+
+int fractal_next_slot(struct fractal_worker *w)
+{
+	const struct fractal_request *req = fractal_next(w);
+
+	while (!req && w->may_stay && !has_other_work(w) && w->stays++ < MOST_STAYS) {
+		atomic_store_explicit(&w->serving, false, memory_order_relaxed);
+		worker_moves(w);
+		turn(w);
+		atomic_store_explicit(&w->serving, true, memory_order_relaxed);
+		req = fractal_next(w);
+	}
+	if (req)
+		return (int)req->slot;
+	w->stays = 0;
+	return -1;
+}
+
+void fractal_worker_stay(struct fractal_worker *w, bool may_stay)
+{
+	w->may_stay = may_stay;
+}
+
 static int serve(struct fractal_worker *w)
 {
 	const struct fractal_config *cfg = &w->s->cfg;
-	bool came;
 	int rc;
 
 	while (!over(w)) {
-		io_cancel_interrupted(w);
-		payload_arm_trim(w);
-		came = w->tr->flush(w);
-		if (w->trim_due)
-			payload_trim(w);
-		if (!came && !has_work(w))
-			rest(w);
+		turn(w);
 		atomic_store_explicit(&w->serving, true, memory_order_relaxed);
 		rc = cfg->serve ? cfg->serve(w, cfg->user) : dispatch_serve(w, cfg->user);
 		atomic_store_explicit(&w->serving, false, memory_order_relaxed);
