@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct host {
 	char *script;
@@ -269,8 +270,19 @@ int host_check(struct host *host, const char *state, host_found *found, void *us
 	return 0;
 }
 
+/* Lets workers note how much their states hold: one that only serves does so when it is woken. */
+static void refresh_figures(const struct host *host)
+{
+	const struct timespec moment = { .tv_nsec = 2000000 };
+
+	for (int i = 0; i < host->nslots; i++)
+		fractal_worker_wake(fractal_session_worker(host->session, i));
+	nanosleep(&moment, NULL);
+}
+
 void host_figures(const struct host *host, struct host_figures *out)
 {
+	refresh_figures(host);
 	*out = (struct host_figures){
 		.states = host_states(host, host->nslots),
 		.memory = atomic_load_explicit(&host->first.memory, memory_order_relaxed),

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MEMORY_ROUNDS 16 /* memory is noted once in so many rounds */
+#define MEMORY_ROUNDS 16 /* memory of a shared state is noted once in so many rounds */
 
 void state_log(struct state *state, const char *text)
 {
@@ -305,7 +305,8 @@ int lane_run(struct lane *lane)
 		if (!rc && !drained)
 			rc = run_drain(lane);
 	} while (rc > 0);
-	if (lane->rounds++ % MEMORY_ROUNDS == 0)
+	/* A worker with a state of its own seldom comes back here while it serves. */
+	if (!lane->state->shared || lane->rounds++ % MEMORY_ROUNDS == 0)
 		note_memory(lane->state);
 	state_leave(lane->state);
 	return rc;

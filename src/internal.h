@@ -159,7 +159,7 @@ struct fractal_worker {
 	uint32_t late_waits;
 	bool ios_closed;
 	bool may_stay;		/* fractal_next_slot() waits by itself */
-	uint32_t stays;		/* so often since it last returned without a request */
+	bool woken;		/* by another thread, since the serve hook was last called */
 	_Atomic bool serving;	/* runs the serve hook */
 	_Atomic bool in_task;	/* what it went on with last is no request */
 	_Atomic uint32_t moves; /* counts requests and operations gone on with */

@@ -13,8 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define MOST_STAYS   1000u /* the hook returns after so many, for what it does now and then */
-#define SIDE_ENTRIES 64u   /* worker 0: forgets and early requests read by the session's thread */
+#define SIDE_ENTRIES 64u /* worker 0: forgets and early requests read by the session's thread */
 
 _Thread_local struct fractal_worker *worker_self;
 
@@ -102,6 +101,7 @@ void worker_take_wake(struct fractal_worker *w)
 {
 	uint64_t count;
 
+	w->woken = true;
 	if (read(w->wake_fd, &count, sizeof(count)) > 0)
 		atomic_store(&w->wake_pending, false);
 }
@@ -274,24 +274,22 @@ static void turn(struct fractal_worker *w)
 /* Is there anything to do but requests, for which the serve hook has to return? */
 static bool has_other_work(struct fractal_worker *w)
 {
-	return has_work(w) || atomic_load(&w->mail) || atomic_load(&w->retrieved) || over(w);
+	return w->woken || has_work(w) || atomic_load(&w->mail) || atomic_load(&w->retrieved) ||
+	       over(w);
 }
 
 int fractal_next_slot(struct fractal_worker *w)
 {
 	const struct fractal_request *req = fractal_next(w);
 
-	while (!req && w->may_stay && !has_other_work(w) && w->stays++ < MOST_STAYS) {
+	while (!req && w->may_stay && !has_other_work(w)) {
 		atomic_store_explicit(&w->serving, false, memory_order_relaxed);
 		worker_moves(w);
 		turn(w);
 		atomic_store_explicit(&w->serving, true, memory_order_relaxed);
 		req = fractal_next(w);
 	}
-	if (req)
-		return (int)req->slot;
-	w->stays = 0;
-	return -1;
+	return req ? (int)req->slot : -1;
 }
 
 void fractal_worker_stay(struct fractal_worker *w, bool may_stay)
@@ -306,6 +304,7 @@ static int serve(struct fractal_worker *w)
 
 	while (!over(w)) {
 		turn(w);
+		w->woken = false;
 		atomic_store_explicit(&w->serving, true, memory_order_relaxed);
 		rc = cfg->serve ? cfg->serve(w, cfg->user) : dispatch_serve(w, cfg->user);
 		atomic_store_explicit(&w->serving, false, memory_order_relaxed);
