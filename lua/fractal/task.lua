@@ -261,39 +261,45 @@ end
 
 -- ordering ------------------------------------------------------------------------------------------------------
 
+-- What follows has no loops and makes no closures where tasks hand over to each other, so that this compiles with the
+-- code around it.
+
+local function ring_after(seconds, io)
+  return task.timeout(seconds, function()
+    C.fractal_io_complete(io, -errno.E.TIMEDOUT)
+  end)
+end
+
+local function leave(list, io)
+  for i, other in ipairs(list) do
+    if other == io then
+      table.remove(list, i)
+      return
+    end
+  end
+end
+
 --- Waits in a list until another task wakes it. Returns the result it was woken with.
 local function wait_in(list, seconds)
   local io = task.new("waiting")
   list[#list + 1] = io
-  local alarm
-  if seconds then
-    alarm = task.timeout(seconds, function()
-      C.fractal_io_complete(io, -errno.E.TIMEDOUT)
-    end)
-  end
+  local alarm = seconds and ring_after(seconds, io)
   local result = task.wait(io)
   if alarm then
     alarm:cancel()
   end
   if result < 0 then
-    for i, other in ipairs(list) do
-      if other == io then
-        table.remove(list, i)
-        break
-      end
-    end
+    leave(list, io)
   end
   return result
 end
 
 --- Wakes the first that still waits; one that an interrupt or time-out has ended is passed over.
 local function wake_first(list)
-  while list[1] do
-    if C.fractal_io_complete(table.remove(list, 1), 0) then
-      return true
-    end
+  if not list[1] then
+    return false
   end
-  return false
+  return C.fractal_io_complete(table.remove(list, 1), 0) or wake_first(list)
 end
 
 local semaphore = {}
@@ -362,15 +368,21 @@ end
 
 --- The oldest value, waiting for one. Returns nil and E.TIMEDOUT, E.INTR or E.CANCELED where none came.
 function queue:get(seconds)
-  while self.first > self.last do
+  local first = self.first
+  if first > self.last then
     local result = wait_in(self.waiters, seconds)
     if result < 0 then
       return nil, -result
     end
+    return self:get(seconds) -- another task may have been quicker
   end
-  local value = self.values[self.first]
-  self.values[self.first] = nil
-  self.first = self.first + 1
+  local value = self.values[first]
+  self.values[first] = nil
+  if first == self.last then
+    self.first, self.last = 1, 0 -- small numbers keep the table an array
+  else
+    self.first = first + 1
+  end
   return value
 end
 
