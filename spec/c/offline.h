@@ -124,8 +124,12 @@ static inline void offline_send(const struct question *q)
 /* Sends a request and takes it; NULL where the library dealt with it. */
 static inline struct fractal_request *offline_ask(const struct question *q)
 {
+	struct fractal_request *req;
+
 	offline_send(q);
-	return fractal_next(offline.worker);
+	req = fractal_next(offline.worker);
+	/* Now and then a worker takes nothing, for the sake of its other work. */
+	return req ? req : fractal_next(offline.worker);
 }
 
 /* Reads what went to the kernel. False when nothing did. */
