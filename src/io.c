@@ -219,13 +219,12 @@ int fractal_io_start(struct fractal_io *pub, uint8_t opcode, int fd, const void 
 	return start((struct io *)pub, &sqe, timeout);
 }
 
-int fractal_io_read_cached(int fd, void *buffer, uint32_t len, uint64_t offset)
+int fractal_io_read_cached(int fd, void *buffer, uint32_t len, uint64_t offset, bool buffered)
 {
 	struct iovec v = { buffer, len };
-	int flags = fcntl(fd, F_GETFL);
+	int flags = buffered ? 0 : fcntl(fd, F_GETFL);
 	ssize_t n;
 
-	/* Direct I/O is sent to the device and waited for, also with RWF_NOWAIT. */
 	if (flags < 0 || flags & O_DIRECT)
 		return -EAGAIN;
 	n = preadv2(fd, &v, 1, (off_t)offset, RWF_NOWAIT);

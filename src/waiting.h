@@ -67,9 +67,11 @@ FRACTAL_API int fractal_io_start(struct fractal_io *io, uint8_t opcode, int fd, 
 				 uint32_t len, uint64_t off, uint32_t flags, double timeout);
 /**
  * Reads at once what lies in the page cache, preadv2(2) with RWF_NOWAIT: @len; or -EAGAIN where that is not all of it, or the file
- * does not tell, and the ring has to read.
+ * does not tell, and the ring has to read. @buffered: it is known not to be open with O_DIRECT, where such a read would wait for
+ * the device.
  */
-FRACTAL_API int fractal_io_read_cached(int fd, void *buffer, uint32_t len, uint64_t offset);
+FRACTAL_API int fractal_io_read_cached(int fd, void *buffer, uint32_t len, uint64_t offset,
+				       bool buffered);
 /** Queues a splice(2); an offset of -1 means the file's own. */
 FRACTAL_API int fractal_io_splice(struct fractal_io *io, int from, int64_t from_off, int to,
 				  int64_t to_off, uint32_t len, uint32_t flags, double timeout);

@@ -49,10 +49,21 @@ local function open_flags(flags)
   return bit.bor(flags or io.O_RDONLY, io.O_CLOEXEC)
 end
 
+-- Descriptors opened here without O_DIRECT. Of others fractal_io_read_cached() asks the kernel each time.
+local buffered = {}
+
+--- Result of an open with these flags.
+local function opened(fd, flags)
+  if fd >= 0 and bit.band(flags, io.O_DIRECT) == 0 then
+    buffered[fd] = true
+  end
+  return value_or_error(fd)
+end
+
 --- Opens a file: openat(2). `dirfd` is a directory's descriptor, or nil for the current one. Returns a descriptor.
 function io.openat(dirfd, path, flags, mode, timeout)
-  return value_or_error(run(OP.OPENAT, dirfd or AT_FDCWD, text_pointer(path), mode or 438, 0, open_flags(flags),
-    timeout, path))
+  flags = open_flags(flags)
+  return opened(run(OP.OPENAT, dirfd or AT_FDCWD, text_pointer(path), mode or 438, 0, flags, timeout, path), flags)
 end
 
 --- Opens a file by path: open(path [, flags [, mode]]).
@@ -63,12 +74,14 @@ end
 --- Opens a file by the rules of openat2(2): `how` has flags, mode and resolve (io.RESOLVE_…).
 function io.openat2(dirfd, path, how, timeout)
   local raw = ffi.new("struct fractal_libc_open_how", open_flags(how.flags), how.mode or 0, how.resolve or 0)
-  return value_or_error(run(OP.OPENAT2, dirfd or AT_FDCWD, text_pointer(path), ffi.sizeof(raw), address(raw), 0,
-    timeout, { path, raw }))
+  local fd = run(OP.OPENAT2, dirfd or AT_FDCWD, text_pointer(path), ffi.sizeof(raw), address(raw), 0, timeout,
+    { path, raw })
+  return opened(fd, how.flags or 0)
 end
 
 --- Closes a descriptor. Nothing cancels that: it also works when the caller was interrupted or the mount has ended.
 function io.close(fd)
+  buffered[fd] = nil
   return done_or_error(run(OP.CLOSE, fd, nil, 0, 0, 0))
 end
 
@@ -83,7 +96,7 @@ local AT_ONCE = 65536
 --- Reads n bytes. What lies in the page cache is copied at once: the handler does not leave its compiled code then.
 local function read_into(fd, pointer, n, offset, timeout, anchor)
   if offset and n <= AT_ONCE then
-    local got = C.fractal_io_read_cached(fd, pointer, n, offset)
+    local got = C.fractal_io_read_cached(fd, pointer, n, offset, buffered[fd] or false)
     if got >= 0 then
       return got
     end
