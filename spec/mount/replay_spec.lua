@@ -232,6 +232,14 @@ describe("a recorded session", function()
     assert.equal(("fractal-lua: error: %s\n"):format(sentence), result.err)
   end)
 
+  it("is no mount: what only mounts have is refused", function()
+    for option, name in pairs { ["-b"] = "-b", ["--background"] = "-b", ["--metrics=9090"] = "--metrics" } do
+      local result = replay("/nowhere", memory_fs, { option })
+      local sentence = ("--replay makes no mount: leave %s out (fractal-lua --help lists what there is)"):format(name)
+      assert.same({ 2, ("fractal-lua: error: %s\n"):format(sentence) }, { result.status, result.err })
+    end
+  end)
+
   it("cannot be kept where no file can be made", function()
     local dir = helper.directory()
     helper.write_file(dir .. "/script.lua", memory_fs)

@@ -295,6 +295,16 @@ static int take_operands(struct cli *cli, int count, char *words[])
 	return CLI_OK;
 }
 
+/* A replay has no mount, which some options are about. */
+static int check_replay(const struct cli *cli)
+{
+	const char *name = cli->background ? "-b" : cli->has_metrics ? "--metrics" : NULL;
+
+	if (cli->action == CLI_REPLAY && name)
+		return refuse("--replay makes no mount: leave %s out", name);
+	return CLI_OK;
+}
+
 /* A script may give a capability's name a meaning of its own, where that takes a value: then only it can tell. */
 static bool script_may_own(const struct option_word *word)
 {
@@ -331,6 +341,8 @@ int cli_parse(struct cli *cli, int argc, char *argv[])
 		cli->trace = ~0ull;
 	if (!status)
 		status = take_operands(cli, argc - optind, argv + optind);
+	if (!status)
+		status = check_replay(cli);
 	return status ? status : check_early(cli);
 }
 
