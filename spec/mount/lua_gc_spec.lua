@@ -9,7 +9,8 @@ local sys = require "fractal.testing.sys"
 -- statfs: bfree is the number of bytes on the Lua heap. An extended attribute of the root, user.aborts, lists the
 -- traces that were given up since the first statfs, and why.
 local measured = ([[
-  local fs = dofile(%q)
+  package.path = %q .. package.path
+  local fs = require "null"
   local util = require "jit.util"
   local aborts
   local function on_trace(what, _, fn, pc, code, extra)
@@ -31,7 +32,7 @@ local measured = ([[
     if name ~= "user.aborts" then return nil, require("fractal").errno.NODATA end
     return table.concat(aborts, "\n")
   end
-  return fs]]):format(sys.getcwd() .. "/bench/null.lua")
+  return fs]]):format(sys.getcwd() .. "/bench/?.lua;")
 
 local operations = [[
   local fd = must.open(MNT .. "/file", "rdwr")
