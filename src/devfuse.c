@@ -242,10 +242,11 @@ static bool dev_flush(struct fractal_worker *w)
 
 static bool dev_wait(struct fractal_worker *w, int timeout_ms)
 {
-	struct pollfd p[3] = {
+	struct pollfd p[4] = {
 		{ .fd = w->wake_fd, .events = POLLIN },
 		{ .fd = w->ring_event_fd, .events = POLLIN },
 		{ .fd = w->finished ? -1 : w->dev_fd, .events = POLLIN },
+		{ .fd = watch_fd(w), .events = POLLIN },
 	};
 	uint64_t count;
 	int n = poll(p, ARRAY_SIZE(p), timeout_ms);
@@ -254,6 +255,8 @@ static bool dev_wait(struct fractal_worker *w, int timeout_ms)
 		worker_take_wake(w);
 	if (p[1].revents && read(w->ring_event_fd, &count, sizeof(count)) > 0)
 		io_uring_get_events(&w->ring);
+	if (p[3].revents)
+		watch_reached(w);
 	return n != 0;
 }
 

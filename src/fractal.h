@@ -514,6 +514,20 @@ fractal_session_replayed(const struct fractal_session *session);
  */
 FRACTAL_API int fractal_session_run(struct fractal_session *session);
 
+/*
+ * Called while a watched descriptor is readable, until nothing is left in it. Not to block. A negative result ends the watch.
+ */
+typedef int fractal_watcher(struct fractal_session *session, void *user);
+
+/**
+ * Watches one descriptor beside the requests, such as a control socket, a timerfd, or several in one epoll(7) descriptor: @fn is
+ * called while it is readable (POLLIN), by worker 0 between two requests, or, where a handler holds that worker, by the
+ * thread of fractal_session_run(): first after half a second, then at once. One call at a time, from the moment the mount
+ * answers until fractal_session_run() returns. Any thread. 0; -EBUSY: this session watches one already; -ENOMEM.
+ */
+FRACTAL_API int fractal_session_watch(struct fractal_session *session, int fd, fractal_watcher *fn,
+				      void *user);
+
 /** Frees a session that is not running; unmounts if still mounted. NULL is fine. Not after -ETIMEDOUT. */
 FRACTAL_API void fractal_session_free(struct fractal_session *session);
 

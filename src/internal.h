@@ -348,6 +348,16 @@ void watchdog_look(struct fractal_session *s);
 /* Has no worker gone on for a while? After watchdog_look(). */
 bool watchdog_all_held(const struct fractal_session *s);
 
+/* watch.c */
+void watch_arm(struct fractal_worker *w);
+int watch_fd(const struct fractal_worker *w);
+void watch_reached(struct fractal_worker *w);
+int watch_session_fd(const struct fractal_session *s);
+int watch_patience(const struct fractal_session *s, int ms);
+void watch_look(struct fractal_session *s);
+void watch_end(struct fractal_session *s);
+void watch_free(struct fractal_session *s);
+
 /* own.c */
 /* Is the request from a worker's own thread, which waits for it? Says so in the log; the answer is EDEADLK. */
 bool own_refuse(struct fractal_session *s, const struct entry *e);
@@ -442,6 +452,7 @@ struct fractal_session {
 	struct recorder *recorder; /* NULL: nothing is recorded */
 	struct replay *replay;	   /* NULL: requests come from the kernel */
 	struct backing *backing;
+	_Atomic(struct watch *) watch; /* NULL: nothing is watched */
 
 	struct fractal_inodes *inode_tables;
 	_Atomic(struct fractal_paths *) paths;

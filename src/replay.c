@@ -437,17 +437,20 @@ static bool all_ended(const struct fractal_session *s)
 /* Waits for the end. -ETIMEDOUT when a handler does not return after a stop. */
 int replay_supervise(struct fractal_session *s)
 {
-	struct pollfd p[2] = { { .fd = s->control_fd, .events = POLLIN },
-			       { .fd = s->done_fd, .events = POLLIN } };
+	struct pollfd p[3] = { { .fd = s->control_fd, .events = POLLIN },
+			       { .fd = s->done_fd, .events = POLLIN },
+			       { .fd = -1, .events = POLLIN } };
 	uint64_t deadline = 0, count;
 
 	while (!all_ended(s)) {
-		poll(p, ARRAY_SIZE(p), TICK_MS);
+		p[2].fd = watch_session_fd(s);
+		poll(p, ARRAY_SIZE(p), watch_patience(s, TICK_MS));
 		if (read(s->done_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 			return -errno;
 		if (s->cfg.trace)
 			trace_look(s);
 		watchdog_look(s);
+		watch_look(s);
 		if (read(s->control_fd, &count, sizeof(count)) > 0 && !deadline) {
 			deadline = now_ns() + LAST_NS;
 			s->replay->error = -EINTR;

@@ -251,6 +251,7 @@ void fractal_session_free(struct fractal_session *s)
 	backing_free(s);
 	record_free(s);
 	replay_free(s);
+	watch_free(s);
 	for (uint32_t i = 0; i < s->nworkers && s->workers; i++)
 		worker_destroy(&s->workers[i]);
 	inodes_free_all(s);
@@ -494,6 +495,7 @@ int fractal_session_run(struct fractal_session *s)
 		if (s->cfg.ready)
 			s->cfg.ready(s, s->cfg.user);
 		rc = s->replay ? replay_supervise(s) : session_supervise(s);
+		watch_end(s);
 		if (rc == -ETIMEDOUT)
 			return rc;
 	}

@@ -100,13 +100,14 @@ static void wait_for_news(struct supervisor *v, int timeout_ms)
 {
 	struct fractal_session *s = v->s;
 	bool side = atomic_load(&s->transport) == FRACTAL_TRANSPORT_URING && !v->device_gone;
-	struct pollfd p[3] = {
+	struct pollfd p[4] = {
 		{ .fd = s->control_fd, .events = POLLIN },
 		{ .fd = s->done_fd, .events = POLLIN },
 		{ .fd = side ? s->mnt.fd : -1, .events = POLLIN },
+		{ .fd = watch_session_fd(s), .events = POLLIN },
 	};
 
-	poll(p, ARRAY_SIZE(p), timeout_ms);
+	poll(p, ARRAY_SIZE(p), watch_patience(s, timeout_ms));
 	v->stops += take_count(s->control_fd);
 	take_count(s->done_fd);
 	if (p[2].revents)
@@ -231,6 +232,7 @@ static int supervise(struct supervisor *v)
 	while (!all_ended(s)) {
 		wait_for_news(v, v->stops || s->cfg.trace ? TICK_MS : WATCH_MS);
 		watchdog_look(s);
+		watch_look(s);
 		/* The handler that all wait for may wait for a request that only this thread is left to read. */
 		if (atomic_load(&s->transport) == FRACTAL_TRANSPORT_DEV && !v->device_gone &&
 		    watchdog_all_held(s) && own_may_wait(s))

@@ -104,6 +104,7 @@ void worker_take_wake(struct fractal_worker *w)
 	w->woken = true;
 	if (read(w->wake_fd, &count, sizeof(count)) > 0)
 		atomic_store(&w->wake_pending, false);
+	watch_arm(w);
 }
 
 /* Empties the inbox, oldest first: replies are committed, requests wait on the ready list. */

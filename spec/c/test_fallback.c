@@ -4,10 +4,6 @@
  * INIT and registration, or io_uring is forbidden. AUTO goes on over /dev/fuse, URING ends with a sentence.
  */
 #include "flatfs.h"
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
 
 static bool set_switch(const char *value)
 {
@@ -108,21 +104,6 @@ static void an_offer_not_made_is_not_taken(void)
 		check_classic(&v, fs, "FUSE over io_uring is off (as root: echo Y > " URING_SWITCH);
 	}
 	flat_free(fs);
-}
-
-/* From here on this process may not make rings: io_uring_setup(2) gives EPERM, as container runtimes do it. */
-static bool forbid_io_uring(void)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { ARRAY_SIZE(filter), filter };
-
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 static int serve_without_io_uring(void)
