@@ -1,4 +1,4 @@
--- `make install DESTDIR=`: everything is below the prefix, and what names the command names it there.
+-- `make install DESTDIR=`: everything is below the prefix, and what names the command names it there. The rockspec.
 
 local helper = require "spec.helper"
 local process = require "spec.process"
@@ -44,15 +44,51 @@ describe("make install", function()
 end)
 
 describe("the rockspec", function()
+  local rockspec = "packaging/fractal-lua-scm-1.rockspec"
+  local reason = not staged.has "luarocks" and "luarocks is not installed" or nil
+
   after_each(helper.teardown)
 
+  local function luarocks(directory, seconds, env, ...)
+    env.HOME = helper.directory()
+    return process.run({ "luarocks", "--lua-version", "5.1", ... }, seconds, { cwd = directory, env = env })
+  end
+
+  -- A copy of the source tree, without what was built in it.
+  local function copy_of_tree()
+    local directory = helper.directory()
+    local copy = 'set -o pipefail; tar -c --exclude=./build* --exclude=./.git . | tar -x -C "$1"'
+    local result = process.run({ "bash", "-c", copy, "bash", directory }, 30, { cwd = sys.getcwd() })
+    assert.equal(0, result.status, result.err)
+    return directory
+  end
+
   it("is one", function()
-    if not staged.has "luarocks" then
-      return pending "luarocks is not installed"
+    if reason then
+      return pending(reason)
     end
-    local rockspec = "packaging/fractal-lua-scm-1.rockspec"
-    local result = process.run({ "luarocks", "--lua-version", "5.1", "lint", rockspec }, 30,
-      { cwd = sys.getcwd(), env = { HOME = helper.directory() } })
+    local result = luarocks(sys.getcwd(), 30, {}, "lint", rockspec)
     assert.same({ 0, "" }, { result.status, result.err })
+  end)
+
+  it("builds and installs a command that mounts", function()
+    if reason then
+      return pending(reason)
+    end
+    local tree, quick = helper.directory(), helper.directory() .. "/quick"
+    helper.write_file(quick, '#!/bin/sh\nexec "$@" -O0\n') -- whether it builds is asked here, not how fast it is
+    sys.chmod(quick, "755")
+    local result = luarocks(copy_of_tree(), 150, {
+      CMAKE_C_COMPILER_LAUNCHER = quick, CMAKE_BUILD_PARALLEL_LEVEL = "2",
+    }, "make", "--tree", tree, rockspec)
+    assert.equal(0, result.status, result.out .. result.err)
+    assert.same({ "fractal-lua" }, sys.list(tree .. "/bin"))
+    local command = tree .. "/bin/fractal-lua"
+    assert.truthy(process.run({ command, "--version" }, 20).out:find "^fractal%-lua %d")
+    local m = helper.mount { binary = command, script = "examples/hello.lua" }
+    local ok, out = m:sh("cat $MNT/hello", 10)
+    assert.is_true(ok, out)
+    assert.equal("Hello, world!\n", out)
+    assert.equal(0, m:unmount())
   end)
 end)
