@@ -176,7 +176,7 @@ int request_decode(struct entry *e, const struct fractal_in_header *in, const vo
 	e->used = true;
 	if (!op)
 		return -ENOSYS;
-	if (op_in_len > sizeof(e->area->hdr.op_in) || ext > payload_len)
+	if (op_in_len > sizeof(e->area->hdr.op_in))
 		return -EPROTO;
 	if (op_in != arg)
 		memcpy(arg, op_in, op_in_len);
@@ -194,6 +194,8 @@ int request_decode(struct entry *e, const struct fractal_in_header *in, const vo
 			return -EPROTO;
 		memset(arg + op_in_len, 0, op->in_size - op_in_len);
 	}
+	if (ext > payload_len)
+		return -EPROTO;
 	payload_len -= ext;
 	if (ext) {
 		req->ext = payload + payload_len;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_fuzz_corpus.c - the fuzzer's check on inputs that are the same in every run: well-formed requests of every
- * operation, each of them cut at every byte, and each of them with bytes changed by a fixed sequence.
+ * operation, each of them cut at every byte, and each of them with bytes changed by a fixed sequence. And what the
+ * fuzzer has found.
  */
 #include "fuzz_core.h"
 
@@ -86,12 +87,30 @@ static void changed_requests(void)
 	each_seed(change, 40);
 }
 
+/* Over the ring, a structure that lies in the payload and leaves less of it than its extensions are said to take. */
+static void extensions_longer_than_what_is_left(void)
+{
+	const uint32_t payload = sizeof(struct fractal_notify_retrieve_in) + 1;
+	struct fractal_in_header in;
+	struct fuzz_control c;
+
+	fuzz_seed(input, FRACTAL_OP_NOTIFY_REPLY, FUZZ_RING, 0);
+	memcpy(&c, input, sizeof(c));
+	memcpy(&in, input + sizeof(c), sizeof(in));
+	c.payload = payload;
+	in.total_extlen = 1;
+	memcpy(input, &c, sizeof(c));
+	memcpy(input + sizeof(c), &in, sizeof(in));
+	fuzz_one(input, FUZZ_FIXED + payload);
+}
+
 int main(void)
 {
 	offline_start(NULL);
 	RUN(well_formed_requests);
 	RUN(cut_requests);
 	RUN(changed_requests);
+	RUN(extensions_longer_than_what_is_left);
 	offline_stop();
 	return check_result();
 }
