@@ -11,6 +11,7 @@
 
 local ffi = require "ffi"
 local libc = require "fractal.libc"
+local signals = require "fractal.signals"
 
 local C = libc.C
 
@@ -24,17 +25,10 @@ int tcgetattr(int, struct fractal_termios *);
 int tcsetattr(int, int, const struct fractal_termios *);
 void cfmakeraw(struct fractal_termios *);
 int ioctl(int, unsigned long, void *);
-int sigemptyset(void *);
-int sigaddset(void *, int);
-int sigprocmask(int, const void *, void *);
-int signalfd(int, const void *, int);
 ]]
 
 local TIOCGWINSZ, POLLIN = 0x5413, 1
-local TCSADRAIN, SIG_BLOCK, SIG_SETMASK = 1, 0, 2
-local SIGHUP, SIGINT, SIGTERM, SIGWINCH = 1, 2, 15, 28
-local SIGNALFD_CLOEXEC = 0x80000
-local SIGSET_BYTES, SIGINFO_BYTES = 128, 128
+local TCSADRAIN = 1
 local INPUT, OUTPUT = 0, 1
 
 local ENTER, LEAVE = "\27[?1049h\27[?25l", "\27[?25h\27[?1049l"
@@ -52,18 +46,6 @@ function terminal.is_utf8()
   return locale:lower():find("utf%-?8") ~= nil
 end
 
--- Takes the signals by a descriptor from now on.
-local function catch_signals(self)
-  local set = ffi.new("uint8_t[?]", SIGSET_BYTES)
-  self.signals_before = ffi.new("uint8_t[?]", SIGSET_BYTES)
-  C.sigemptyset(set)
-  for _, signal in ipairs { SIGHUP, SIGINT, SIGTERM, SIGWINCH } do
-    C.sigaddset(set, signal)
-  end
-  C.sigprocmask(SIG_BLOCK, set, self.signals_before)
-  self.signal_fd = C.signalfd(-1, set, SIGNALFD_CLOEXEC)
-end
-
 function terminal.open()
   if C.isatty(INPUT) ~= 1 or C.isatty(OUTPUT) ~= 1 then
     return nil
@@ -73,7 +55,7 @@ function terminal.open()
   C.tcgetattr(INPUT, self.before)
   ffi.copy(raw, self.before, ffi.sizeof(raw))
   C.cfmakeraw(raw)
-  catch_signals(self)
+  self.signals = signals.catch { "hup", "int", "term", "winch" }
   C.tcsetattr(INPUT, TCSADRAIN, raw)
   io.stdout:write(ENTER)
   io.stdout:flush()
@@ -84,8 +66,7 @@ function Screen:close()
   io.stdout:write(LEAVE)
   io.stdout:flush()
   C.tcsetattr(INPUT, TCSADRAIN, self.before)
-  C.close(self.signal_fd)
-  C.sigprocmask(SIG_SETMASK, self.signals_before, nil)
+  self.signals:release()
 end
 
 function Screen:size()
@@ -106,20 +87,14 @@ local function read_byte(fd)
   return C.read(fd, byte, 1) == 1 and string.char(byte[0]) or "end"
 end
 
-local function read_signal(fd)
-  local info = ffi.new("uint8_t[?]", SIGINFO_BYTES)
-  C.read(fd, info, SIGINFO_BYTES)
-  return ffi.cast("uint32_t *", info)[0] == SIGWINCH and "resize" or "end"
-end
-
 function Screen:wait(seconds)
   local fds = ffi.new("struct fractal_libc_pollfd[2]")
-  fds[0].fd, fds[0].events = self.signal_fd, POLLIN
+  fds[0].fd, fds[0].events = self.signals.fd, POLLIN
   fds[1].fd, fds[1].events = INPUT, POLLIN
   if C.poll(fds, 2, math.max(0, math.ceil(seconds * 1000))) <= 0 then
     return nil
   elseif fds[0].revents ~= 0 then
-    return read_signal(self.signal_fd)
+    return self.signals:read() == "winch" and "resize" or "end"
   end
   return read_byte(INPUT)
 end

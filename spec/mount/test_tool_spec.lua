@@ -161,4 +161,50 @@ describe("fractal-lua test", function()
     test(HELLO, { "--transport=dev" }, "", { TMPDIR = temporary })
     assert.same({}, sys.list(temporary))
   end)
+
+  -- What a signal meets. Each makes the file that REACHED names when it is there.
+  local interrupted = {
+    { "a handler that never returns", signal = "int", status = 130, arguments = { "--transport=dev" }, text = [[
+      local fs = require "fractal.memoryfs" {}
+      function fs.mkdir()
+        io.open(os.getenv "REACHED", "w"):close()
+        while true do end
+      end
+      return fs
+    ]] },
+    { "a server that is stopped", signal = "term", status = 143, arguments = { "--transport=dev" }, text = [[
+      local ffi = require "ffi"
+      ffi.cdef "int raise(int);"
+      local fs = require "fractal.memoryfs" {}
+      function fs.mkdir()
+        io.open(os.getenv "REACHED", "w"):close()
+        ffi.C.raise(19)
+      end
+      return fs
+    ]] },
+    { "a spec", signal = "int", status = 130, arguments = { "--transport=dev", "--no-posix" }, text = HELLO, spec = [[
+      it("works", function()
+        local m = require "fractal.testing".mount { script = "myfs.lua" }
+        m:sh("cat $MNT/hello; touch $REACHED; sleep 60", 60)
+      end)
+    ]] },
+  }
+  for _, case in ipairs(interrupted) do
+    it("leaves nothing when a signal ends it in " .. case[1], function()
+      local temporary, other = helper.directory(), helper.directory()
+      helper.write_file(base .. "/myfs.lua", case.text)
+      helper.write_file(base .. "/myfs_spec.lua", case.spec or "")
+      local tool = process.start({ helper.binary, "test", "myfs.lua", unpack(case.arguments) }, {
+        cwd = base, out = other .. "/out", env = { TMPDIR = temporary, REACHED = other .. "/reached" },
+      })
+      assert.truthy(helper.eventually(60, function() return sys.access(other .. "/reached", "f") or tool:poll() end))
+      local mounted = helper.read_file("/proc/self/mountinfo")
+      assert.truthy(mounted:find(temporary, 1, true), helper.read_file(other .. "/out"))
+      sys.kill(-tool.pid, case.signal) -- as a terminal does
+      assert.equal(case.status, tool:wait(30), helper.read_file(other .. "/out"))
+      assert.same({}, sys.list(temporary))
+      assert.is_nil(helper.read_file("/proc/self/mountinfo"):find(temporary, 1, true))
+      assert.equal("", process.run({ "pgrep", "-f", temporary }, 10).out)
+    end)
+  end
 end)

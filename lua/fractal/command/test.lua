@@ -1,5 +1,6 @@
 --- `fractal-lua test`: everything that can be tried on a filesystem script, with one report.
 
+local guard = require "fractal.testing.guard"
 local mounts = require "fractal.testing.mounts"
 local posix = require "fractal.testing.posix"
 local process = require "fractal.testing.process"
@@ -198,7 +199,7 @@ local function transports(wanted)
   return wanted and { wanted } or testing.transports()
 end
 
-local function run(options, words)
+local function try_all(options, words)
   local script = words[1]
   if not sys.access(script, "r") then
     tool.fail("the script %s cannot be read", script)
@@ -239,5 +240,7 @@ with busted. The suite works in a directory of its own in the mount. The last li
     { "spec", value = "FILE", help = "this spec in place of SCRIPT_spec.lua" },
   },
   words = { 1, 1 },
-  run = run,
+  run = function(options, words)
+    return guard.run(function() return try_all(options, words) end)
+  end,
 }

@@ -328,12 +328,11 @@ end
 
 -- ---- clearing away -------------------------------------------------------------------------------------------------
 
--- Takes the mount off by force, from below everything that is still on it.
-local function force_off(self)
-  self:abort()
-  while mounts.is_mounted(self.dir) do
-    local off = sys.umount(self.dir)
-    if not off and process.run({ "fusermount3", "-u", "-z", self.dir }, 10, { user = self.user }).status ~= 0 then
+--- Takes everything off that is mounted on a directory; user: who mounted it, where that is not this one.
+function mounts.take_off(dir, user)
+  while mounts.is_mounted(dir) do
+    local off = sys.umount(dir)
+    if not off and process.run({ "fusermount3", "-u", "-z", dir }, 10, { user = user }).status ~= 0 then
       return
     end
   end
@@ -355,7 +354,8 @@ function Mount:clear()
     if not problem and not self.signalled then
       problem = "the server ended and left its mount behind; its log:\n" .. self.log()
     end
-    force_off(self)
+    self:abort()
+    mounts.take_off(self.dir, self.user)
   end
   if not self.process:poll() then
     self.process:destroy()
@@ -386,12 +386,28 @@ function mounts.end_all()
   return problems
 end
 
+--- Where something is mounted at or below a directory, as a list: what was mounted last comes first.
+function mounts.below(directory)
+  local list = {}
+  for dir in process.read_file("/proc/self/mountinfo"):gmatch("%d+ %d+ %d+:%d+ %S+ (%S+) [^\n]*") do
+    if (dir .. "/"):sub(1, #directory + 1) == directory .. "/" then
+      table.insert(list, 1, dir)
+    end
+  end
+  return list
+end
+
+--- Removes a directory with all that is in it, unless something is mounted there.
+function mounts.remove_directory(directory)
+  if #mounts.below(directory) == 0 then
+    sys.remove_tree(sys.FDCWD, directory)
+  end
+end
+
 --- Removes the directories made since the last call, but those in which something is mounted.
 function mounts.remove_directories()
   for _, directory in ipairs(directories) do
-    if not process.read_file("/proc/self/mountinfo"):find(directory, 1, true) then
-      sys.remove_tree(sys.FDCWD, directory)
-    end
+    mounts.remove_directory(directory)
   end
   directories = {}
 end

@@ -77,6 +77,11 @@ local function command_line(argv, options)
   return line
 end
 
+--- Has this process sent SIGTERM when its parent ends.
+function process.end_with_parent()
+  C.prctl(PR_SET_PDEATHSIG, sys.K.signals.term)
+end
+
 --- Starts argv (a list; the program is looked up in PATH). options: out, err (files that get the output appended;
 -- err defaults to out), cwd, env (a map added to the environment), user (a uid to become), survives (it is not ended
 -- when this process is).
@@ -88,7 +93,7 @@ function process.start(argv, options)
     sys.setpgid(0, 0)
     if not options.user or sys.become(options.user, options.user) then
       if not options.survives then
-        C.prctl(PR_SET_PDEATHSIG, sys.K.signals.term) -- servers then unmount instead of staying behind
+        process.end_with_parent() -- servers then unmount instead of staying behind
       end
       sys.execv(line[1], line)
     end
@@ -105,11 +110,18 @@ function process.collect_orphans()
   C.prctl(PR_SET_CHILD_SUBREAPER, 1)
 end
 
+--- The pids of this process's children.
+function process.children()
+  local list, own = {}, sys.getpid()
+  for pid in process.read_file(("/proc/%d/task/%d/children"):format(own, own)):gmatch("%d+") do
+    list[#list + 1] = tonumber(pid)
+  end
+  return list
+end
+
 --- Takes over an orphan whose command line contains text; nil when there is none.
 function process.adopt(text)
-  local own = sys.getpid()
-  for word in process.read_file(("/proc/%d/task/%d/children"):format(own, own)):gmatch("%d+") do
-    local pid = tonumber(word)
+  for _, pid in ipairs(process.children()) do
     if not unreaped[pid] and process.read_file(("/proc/%d/cmdline"):format(pid)):find(text, 1, true) then
       unreaped[pid] = setmetatable({ pid = pid }, Process)
       return unreaped[pid]

@@ -478,6 +478,7 @@ function sys.become(uid, gid, groups)
   return true
 end
 
+function sys.setenv(name, value) return done(C.setenv(name, value, 1)) end
 function sys.umask(mask) return C.umask(octal(mask)) end
 function sys.chdir(path) return done(C.chdir(path)) end
 function sys.fchdir(fd) return done(C.fchdir(fd)) end

@@ -55,6 +55,7 @@ int fremovexattr(int, const char *);
 int syncfs(int);
 int sync_file_range(int, int64_t, int64_t, unsigned int);
 int chdir(const char *);
+int setenv(const char *, const char *, int);
 int fchdir(int);
 char *getcwd(char *, size_t);
 int fork(void);

@@ -53,8 +53,7 @@ for name, bits in pairs(K.type_bits) do K.type_names[bits] = name end
 K.dirent_types = { [0] = "unknown" }
 for name, bits in pairs(K.type_bits) do K.dirent_types[bits / 0x1000] = name end
 
-K.signals = { hup = 1, int = 2, kill = 9, usr1 = 10, segv = 11, pipe = 13, alrm = 14, term = 15, chld = 17,
-  cont = 18, stop = 19, xfsz = 25 }
+K.signals = require("fractal.signals").numbers
 K.rlimit = { fsize = 1, nofile = 7 }
 
 -- errno names by number: asm-generic, shared by x86, ARM, PowerPC and RISC-V in the range the suite meets.
