@@ -29,6 +29,7 @@ struct host {
 	int nslots;
 	struct fractal_session *session;
 	bool initialised;
+	bool profiled;
 };
 
 /* How many there are: what their states share goes with the last one. */
@@ -228,7 +229,9 @@ int host_try(struct host **out, const char *script, struct log_sink sink)
 void host_end(struct host *host)
 {
 	if (host->first.profiled)
-		profile_stop(host->first.L);
+		profile_remove(host->first.profiled);
+	if (host->profiled)
+		profile_close();
 	if (host->initialised)
 		state_call(&host->first, "destroy", 0, 0);
 	host->initialised = false;
@@ -298,10 +301,19 @@ void host_figures(const struct host *host, struct host_figures *out)
 
 int host_profile(struct host *host)
 {
-	int rc = profile_start(host->first.L);
+	int rc = profile_open();
 
-	host->first.profiled = !rc;
+	host->profiled = !rc;
 	return rc;
+}
+
+/* Has a state profiled where that was asked for, before @worker's thread runs it. */
+static int profile_state(const struct host *host, struct state *state,
+			 struct fractal_worker *worker)
+{
+	if (host->profiled)
+		state->profiled = profile_add(state->L, worker);
+	return host->profiled && !state->profiled ? -ENOMEM : 0;
 }
 
 void host_write_profile(FILE *out)
@@ -388,7 +400,9 @@ static int hook_init(struct fractal_session *session, struct fractal_conn *conn,
 	host->nslots = workers;
 	host->session = session;
 	host->first.shared = !host->per_worker && workers > 1;
-	rc = init_state(host, &host->first, session, conn);
+	rc = profile_state(host, &host->first, fractal_worker_current());
+	if (!rc)
+		rc = init_state(host, &host->first, session, conn);
 	host->initialised = !rc;
 	return rc;
 }
@@ -402,6 +416,8 @@ static int open_state(struct host *host, struct lane_slot *slot, struct fractal_
 
 	for (size_t i = 0; !rc && i < host->ngiven; i++)
 		rc = give_option(&slot->own, &host->given[i]);
+	if (!rc)
+		rc = profile_state(host, &slot->own, worker);
 	return rc ? rc : init_state(host, &slot->own, session, &conn);
 }
 
@@ -425,7 +441,7 @@ static int hook_worker_start(struct fractal_worker *worker, void *user)
 	/* A shared state is let go while its worker waits, and a profile shows that wait as outside of it. */
 	fractal_worker_stay(worker, !state->shared && !state->profiled);
 	if (!rc && state->profiled)
-		rc = profile_worker_start();
+		rc = profile_worker_start(state->profiled);
 	fractal_worker_set_user(worker, &slot->lane);
 	return rc;
 }
@@ -441,6 +457,8 @@ static void hook_worker_stop(struct fractal_worker *worker, void *user)
 		lane_close(&slot->lane);
 		state_leave(slot->lane.state);
 	}
+	if (slot->own.profiled)
+		profile_remove(slot->own.profiled);
 	if (slot->own.L) {
 		state_call(&slot->own, "destroy", 0, 0);
 		state_close(&slot->own);
@@ -449,8 +467,12 @@ static void hook_worker_stop(struct fractal_worker *worker, void *user)
 
 static int hook_serve(struct fractal_worker *worker, void *user)
 {
+	struct lane *lane = fractal_worker_user(worker);
+
 	(void)user;
-	return lane_run(fractal_worker_user(worker));
+	if (lane->state->profiled)
+		profile_pass_on(lane->state->profiled);
+	return lane_run(lane);
 }
 
 /* Runs fs.prepare(): what the script has to do before anything is mounted. */

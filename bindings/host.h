@@ -72,10 +72,7 @@ typedef void host_found(const char *name, const char *status, const char *text, 
 /* Has the script looked at, as it would serve with -o state=@state (NULL: not given). < 0 when that failed, with the reason logged. */
 int host_check(struct host *host, const char *state, host_found *found, void *user);
 
-/*
- * Profiles the first Lua state from now on, before the session runs: all of them where there is one. 0 or -errno, see
- * profile.h.
- */
+/* Has every Lua state profiled, from its init on, when the session runs. 0 or -errno, see profile.h. */
 int host_profile(struct host *host);
 
 /* Writes the samples so far as folded stacks. Any thread. */

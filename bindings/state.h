@@ -17,9 +17,9 @@
 struct state {
 	lua_State *L;
 	pthread_mutex_t lock;
-	bool shared;   /* several workers: take the lock */
-	bool profiled; /* its threads are to say when they are inside */
-	int runtime;   /* registry reference of the module fractal.runtime */
+	bool shared;		   /* several workers: take the lock */
+	struct profiled *profiled; /* its threads are to say when they are inside; NULL: need not */
+	int runtime;		   /* registry reference of the module fractal.runtime */
 	int waiting; /* registry reference of its table: tag of an operation → coroutine that waits for it */
 	struct log_sink sink;
 	_Atomic size_t memory; /* bytes, as of one of its last rounds */

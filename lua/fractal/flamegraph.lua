@@ -55,14 +55,14 @@ end
 
 -- ---- drawing ----------------------------------------------------------------------------------------------------
 
--- The library's own frames are cold, the script's warm, what is outside of Lua grey; one name has one shade.
+-- The library's own frames are cold, the script's warm, what is no function is grey; one name has one shade.
 local function colour(name)
   local hash = 0
   for i = 1, #name do
     hash = (hash * 31 + name:byte(i)) % 1009
   end
   local shade = hash / 1009
-  if name == "all" or name:find("^%(") then
+  if name == "all" or name:find("^%(") or name:find("^worker %d+$") then
     return ("hsl(0,0%%,%d%%)"):format(74 + 8 * shade)
   elseif name:find("^fractal/") or name:find("^fractal%.") then
     return ("hsl(%d,45%%,%d%%)"):format(190 + 40 * shade, 68 + 8 * shade)
