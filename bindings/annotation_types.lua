@@ -35,6 +35,8 @@ types.classes = {
   Set = {
     { "mode", "integer?" }, { "uid", "integer?" }, { "gid", "integer?" }, { "size", "integer?" },
     { "atime", 'number|"now"|nil' }, { "mtime", 'number|"now"|nil' }, { "ctime", "number?" },
+    { "atime_sec", "integer?" }, { "atime_nsec", "integer?" }, { "mtime_sec", "integer?" },
+    { "mtime_nsec", "integer?" }, { "ctime_sec", "integer?" }, { "ctime_nsec", "integer?" },
     { "kill_suidgid", "boolean?" }, { "lock_owner", "string?" },
   },
   Lock = {
@@ -131,7 +133,7 @@ types.special = {
   ["fractal.testing.with"] = { settings = "fractal.testing.Settings" },
   ["fractal.pathfs"] = { settings = "fractal.PathSettings" },
   ["fractal.tree"] = { settings = "fractal.PathSettings" },
-  ["fractal.shared.dict"] = { options = "{ persist: string }" },
+  ["fractal.shared.dict"] = { options = "{ persist?: string }" },
   ["fractal.io.openat2"] = { options = "{ flags?: integer, mode?: integer, resolve?: integer }" },
   ["fractal.wait_all"] = { options = "function[]" },
   ["fractal.notify.prune"] = { options = "integer[]" },
@@ -156,7 +158,7 @@ types.results = {
   ["fractal.mutex"] = "fractal.Mutex", ["fractal.semaphore"] = "fractal.Semaphore", ["fractal.queue"] = "fractal.Queue",
   ["fractal.wait_all"] = "any[]", ["fractal.pathfs"] = "fractal.Pathfs", ["fractal.tree"] = "fractal.Pathfs",
   ["fractal.lowlevel"] = "fractal.Lowlevel", ["fractal.request"] = "fractal.Request?",
-  ["fractal.shared.dict"] = "fractal.Dict?, integer?", ["fractal.shared.counter"] = "fractal.Counter",
+  ["fractal.shared.dict"] = "fractal.Dict", ["fractal.shared.counter"] = "fractal.Counter",
   ["fractal.shared.inodes"] = "fractal.Inodes", ["fractal.worker.call"] = "any", ["fractal.strerror"] = "string",
   ["fractal.log.request"] = "string", ["fractal.io.sleep"] = "boolean?, integer?",
   ["fractal.invalidate"] = "boolean?, integer?", ["fractal.kept"] = "any",
@@ -172,6 +174,14 @@ types.path_results = {
   getattr = "table?", readdir = "table|function|nil", open = "any", create = "any", opendir = "any", mkdir = "any",
   mknod = "any", symlink = "any", link = "any", read = "string|integer|nil", statfs = "table?", truncate = "any",
   chmod = "any", chown = "any", utimens = "any",
+}
+
+--- What handlers may give behind their result in place of an errno: by kind and name.
+types.second_results = {
+  lowlevel = { init = "integer|string|nil", prepare = "string?" },
+  pathfs = {
+    init = "integer|string|nil", prepare = "string?", open = "integer|table|nil", create = "integer|table|nil",
+  },
 }
 
 --- Results of handlers by inode where `gives` would be too wide.

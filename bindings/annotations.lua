@@ -203,11 +203,12 @@ end
 
 --- The fields of a kind of filesystem: its handlers.
 local function handlers(kind, signatures, result, known)
-  local fields = { { "options", "table<string, string|true>", "values of the script's own -o options, from init on" } }
+  local fields = { { "options", "table<string, any>", "values of the script's own -o options, from init on" } }
   for _, name in ipairs(sorted_keys(signatures)) do
     local arguments = read_arguments(signatures[name])
+    local second = types.second_results[kind][name] or "integer?"
     fields[#fields + 1] = {
-      name .. "?", ("fun(%s): %s"):format(typed(kind, arguments), result(name) .. ", integer?"), known[name],
+      name .. "?", ("fun(%s): %s, %s"):format(typed(kind, arguments), result(name), second), known[name],
     }
   end
   return fields
