@@ -24,6 +24,12 @@ bool package_has(const char *module)
 	return find_module(module) != NULL;
 }
 
+void package_each(void (*see)(const char *module, void *user), void *user)
+{
+	for (const struct fractal_embedded *m = fractal_embedded; m->module; m++)
+		see(m->module, user);
+}
+
 /* A package.preload function: compiles its embedded module at the first require. */
 static int load_embedded(lua_State *L)
 {

@@ -8,6 +8,9 @@
 /* Whether a module of that name ("fractal.lowlevel") is embedded. */
 bool package_has(const char *module);
 
+/* Calls @see with the name of each embedded module. */
+void package_each(void (*see)(const char *module, void *user), void *user);
+
 /*
  * Opens the standard libraries and makes every embedded module one that `require` finds, and `fractal.embedded` a function
  * that returns a module's source text, or nil. May raise.

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* tool.c - see tool.h. Runs functions of the module fractal.tool in a LuaJIT state of their own, without a mount. */
 #include "tool.h"
+#include "nearest.h"
 #include "package.h"
 #include <lauxlib.h>
 #include <string.h>
+
+#define PREFIX "fractal.command."
 
 /* A call of a function of fractal.tool, made protected. */
 struct call {
@@ -58,8 +61,22 @@ bool tool_exists(const char *word)
 {
 	char module[128];
 
-	snprintf(module, sizeof(module), "fractal.command.%s", word);
+	snprintf(module, sizeof(module), PREFIX "%s", word);
 	return !strpbrk(word, "./") && package_has(module);
+}
+
+static void consider_module(const char *module, void *nearest)
+{
+	if (strncmp(module, PREFIX, strlen(PREFIX)) == 0)
+		nearest_consider(nearest, module + strlen(PREFIX));
+}
+
+const char *tool_guess(const char *word)
+{
+	struct nearest nearest = nearest_to(word);
+
+	package_each(consider_module, &nearest);
+	return nearest.best;
 }
 
 int tool_run(int argc, char *argv[])

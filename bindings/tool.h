@@ -11,6 +11,9 @@
 /* Whether a word of the command line names a tool. */
 bool tool_exists(const char *word);
 
+/* The tool whose name is nearest to a word, or NULL. */
+const char *tool_guess(const char *word);
+
 /* Runs the tool that argv[0] names with the words behind it; returns its exit status. */
 int tool_run(int argc, char *argv[]);
 

@@ -51,7 +51,7 @@ local function check_handlers(fs, list)
     end
   end
   table.sort(names)
-  list.add("handlers", "ok", ("%d handlers: %s"):format(#names, table.concat(names, " ")))
+  list.add("handlers", "ok", ("%d handler%s: %s"):format(#names, #names == 1 and "" or "s", table.concat(names, " ")))
   for _, text in ipairs(filesystem.misspelt(fs)) do
     list.add("handlers", "fail", text, "write the name as it should be, or make the function local")
   end

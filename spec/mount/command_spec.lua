@@ -91,7 +91,10 @@ describe("a wrong command line", function()
     { { "SCRIPT", "DIR", "more" }, 'one word too many: "more"' },
     { { "--check" }, "name the script to check" },
     { { "-z", "SCRIPT", "DIR" }, "unknown option -z" },
-    { { "--bakground", "SCRIPT", "DIR" }, "unknown option --bakground" },
+    { { "--bakground", "SCRIPT", "DIR" }, "unknown option --bakground: did you mean --background?" },
+    { { "--zzzzzzzz=1", "SCRIPT", "DIR" }, "unknown option --zzzzzzzz" },
+    { { "--check=SCRIPT" }, "--check takes no value" },
+    { { "-o", "foo", "SCRIPT", "DIR" }, "unknown option -o foo" },
     { { "SCRIPT", "DIR", "-o" }, "-o needs a value" },
     { { "--trace=lookup,opn", "SCRIPT", "DIR" }, '--trace: there is no operation "opn": did you mean open?' },
     { { "--trace=zzzzzzzz", "SCRIPT", "DIR" }, '--trace: there is no operation "zzzzzzzz"' },
@@ -140,6 +143,13 @@ describe("what cannot be mounted", function()
     describe("with " .. flag, function()
       it("is a script that does not exist", function()
         assert_refused({ flag, "/nowhere/x.lua", "/tmp" }, "the script /nowhere/x.lua does not exist")
+      end)
+
+      it("is a misspelt tool, or a script behind the mountpoint", function()
+        assert_refused({ flag, "tset", "/tmp" }, "the script tset does not exist: did you mean the tool test?")
+        local dir, file = helper.directory(), script_path()
+        assert_refused({ flag, dir, file },
+          ("%s is a directory, and %s a file: name the script first"):format(dir, file))
       end)
 
       it("is a directory given as script", function()

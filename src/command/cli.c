@@ -200,6 +200,25 @@ static int take_metrics(struct cli *cli, const char *where)
 	return why ? refuse("--metrics=%s: %s", where, why) : CLI_OK;
 }
 
+/* An option that getopt does not take: a letter there is none of, or @word with two dashes. */
+static int refuse_option(int letter, const char *word)
+{
+	char name[64];
+	struct nearest nearest;
+
+	if (strncmp(word, "--", 2) != 0)
+		return refuse("unknown option -%c", letter);
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
+	if (letter)
+		return refuse("%s takes no value", name);
+	nearest = nearest_to(name + 2);
+	for (const struct option *o = long_options; o->name; o++)
+		nearest_consider(&nearest, o->name);
+	if (nearest.best)
+		return refuse("unknown option %s: did you mean --%s?", name, nearest.best);
+	return refuse("unknown option %s", name);
+}
+
 /* Takes one option letter of getopt. */
 static int take_letter(struct cli *cli, int letter, char *argv[])
 {
@@ -266,9 +285,7 @@ static int take_letter(struct cli *cli, int letter, char *argv[])
 	case ':':
 		return refuse("%s needs a value", argv[optind - 1]);
 	default:
-		if (optopt > 0 && optopt < OPT_CHECK)
-			return refuse("unknown option -%c", optopt);
-		return refuse("unknown option %s", argv[optind - 1]);
+		return refuse_option(optopt, argv[optind - 1]);
 	}
 }
 

@@ -276,19 +276,42 @@ static int run_script(const struct cli *cli, const char *script, struct guardian
 
 /* ---- what the command can do ---------------------------------------------------------------------------------------- */
 
-/* The script's absolute path, to be freed; NULL with a sentence when it cannot be read. */
-static char *find_script(const char *name)
+static void report_missing(const char *script)
 {
-	char *path = realpath(name, NULL);
+	const char *tool = tool_guess(script);
+
+	if (tool)
+		report(FRACTAL_LOG_ERROR, "the script %s does not exist: did you mean the tool %s?",
+		       script, tool);
+	else
+		report(FRACTAL_LOG_ERROR, "the script %s does not exist", script);
+}
+
+/* A directory in the script's place. */
+static void report_directory(const struct cli *cli)
+{
+	struct stat st;
+
+	if (cli->mountpoint && stat(cli->mountpoint, &st) == 0 && S_ISREG(st.st_mode))
+		report(FRACTAL_LOG_ERROR, "%s is a directory, and %s a file: name the script first",
+		       cli->script, cli->mountpoint);
+	else
+		report(FRACTAL_LOG_ERROR, "%s is a directory: name the script in it", cli->script);
+}
+
+/* The script's absolute path, to be freed; NULL with a sentence when it cannot be read. */
+static char *find_script(const struct cli *cli)
+{
+	char *path = realpath(cli->script, NULL);
 	struct stat st;
 
 	if (!path && errno == ENOENT)
-		report(FRACTAL_LOG_ERROR, "the script %s does not exist", name);
+		report_missing(cli->script);
 	else if (!path || access(path, R_OK) || stat(path, &st))
-		report(FRACTAL_LOG_ERROR, "the script %s cannot be read: %s", name,
+		report(FRACTAL_LOG_ERROR, "the script %s cannot be read: %s", cli->script,
 		       strerror(errno));
 	else if (S_ISDIR(st.st_mode))
-		report(FRACTAL_LOG_ERROR, "%s is a directory: name the script in it", name);
+		report_directory(cli);
 	else
 		return path;
 	free(path);
@@ -319,7 +342,7 @@ static int mount_in_place(const struct cli *cli, const char *script)
 
 static int command_mount(const struct cli *cli)
 {
-	char *script = find_script(cli->script);
+	char *script = find_script(cli);
 	int err, status = CLI_FAILED;
 
 	if (!script)
@@ -345,7 +368,7 @@ static int command_mount(const struct cli *cli)
 /* Asks a script what was recorded, with no mount. */
 static int command_replay(const struct cli *cli)
 {
-	char *script = find_script(cli->script);
+	char *script = find_script(cli);
 	struct guardian nobody = { .fd = -1 };
 	int status = CLI_FAILED;
 
@@ -362,7 +385,7 @@ static int command_replay(const struct cli *cli)
 /* Loads a script only to look at it. @host is NULL when that failed. */
 static struct host *load_for_looking(const struct cli *cli)
 {
-	char *script = find_script(cli->script);
+	char *script = find_script(cli);
 	struct host *host = NULL;
 
 	if (script)
@@ -373,7 +396,7 @@ static struct host *load_for_looking(const struct cli *cli)
 
 static int command_check(const struct cli *cli)
 {
-	char *script = find_script(cli->script);
+	char *script = find_script(cli);
 	bool good = script && check_script(script, cli->early.state, stdout, cli->json);
 
 	free(script);

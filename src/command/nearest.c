@@ -33,8 +33,9 @@ static size_t distance(const char *a, const char *b)
 struct nearest nearest_to(const char *name)
 {
 	size_t len = strlen(name);
+	size_t edits = len < 4 ? 1 : len < 6 ? 2 : len / 3; /* at most */
 
-	return (struct nearest){ .name = name, .distance = len < 6 ? 3 : len / 3 + 1 };
+	return (struct nearest){ .name = name, .distance = edits + 1 };
 }
 
 void nearest_consider(struct nearest *nearest, const char *candidate)

@@ -42,7 +42,7 @@ end
 local function check(script)
   say("check of %s", script)
   local result = process.run({ testing.command, "--check", script }, 60, { cwd = sys.getcwd() })
-  local list = result.out:match("^%d+ handlers: ([^\n]*)\n")
+  local list = result.out:match("^%d+ handlers?: ([^\n]*)\n")
   if result.out ~= "" then
     say("%s", indented(result.out))
   end
