@@ -101,6 +101,14 @@ static bool is_on_top(const struct mount *m)
 	return mount_identify(&top) == 0 && top.dev == m->dev && (!m->id || top.id == m->id);
 }
 
+/* Is anything mounted on that directory? Says no on kernels before 5.8. */
+static bool is_mountpoint(const char *path)
+{
+	struct statx st;
+
+	return look(path, STATX_TYPE, &st) == 0 && st.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+}
+
 /* Undoes mountinfo's escapes (\040 for a space), in place. */
 static void unescape(char *text)
 {
@@ -357,6 +365,12 @@ static int explain_helper(const struct mount *m, const struct mount_helper_said 
 			sink, -EACCES,
 			"%s is not this user's to mount on: make a directory of your own, or chown it",
 			m->mountpoint);
+	/* It runs as root, and looks at the mountpoint: into the user's own mount that may not. */
+	if (strstr(said->text, strerrordesc_np(EACCES)) && is_mountpoint(m->mountpoint))
+		return complain(
+			sink, -EBUSY,
+			"%s holds a mount already: take it off first, with fusermount3 -u %s",
+			m->mountpoint, m->mountpoint);
 	if (strstr(said->text, strerrordesc_np(EPERM)))
 		return complain(
 			sink, err,
