@@ -431,6 +431,22 @@ describe("after a crash", function()
   end)
 end)
 
+describe("a script that does not return", function()
+  after_each(helper.teardown)
+
+  for _, flag in ipairs { "-b", "--check" } do
+    it("is told of with " .. flag .. ", and ended by a signal", function()
+      local path, out = script_path "while true do end", helper.directory() .. "/out"
+      local words = { helper.binary, flag, path, flag == "-b" and helper.directory() or nil }
+      local command = process.start(words, { out = out })
+      local line = ("fractal-lua: warning: %s has run for 5 s and has not returned yet: does it loop? Ctrl-C ends it\n")
+      assert.truthy(helper.eventually(60, function() return helper.read_file(out) == line:format(path) end))
+      sys.kill(-command.pid, "term")
+      assert.truthy(command:wait(10))
+    end)
+  end
+end)
+
 describe("an ordinary user", function()
   if not helper.is_root then
     return -- every other spec of this run is one of an ordinary user

@@ -6,7 +6,7 @@
  */
 #include "check.h"
 #include "findings.h"
-#include "host.h"
+#include "loading.h"
 #include "report.h"
 #include <string.h>
 
@@ -55,7 +55,7 @@ bool check_script(const char *script, const char *state, FILE *out, bool json)
 		json_string(out, script);
 		fputs(", \"findings\": [", out);
 	}
-	if (host_load(&host, script, json ? into_findings : report_sink) ||
+	if (loading_run(&host, script, json ? into_findings : report_sink) ||
 	    host_check(host, state, tell_found, &t))
 		t.failures++;
 	host_free(host);

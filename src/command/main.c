@@ -10,6 +10,7 @@
 #include "check.h"
 #include "doctor.h"
 #include "guardian.h"
+#include "loading.h"
 #include "observer.h"
 #include "profiler.h"
 #include "reload.h"
@@ -256,7 +257,7 @@ static int run_script(const struct cli *cli, const char *script, struct guardian
 		report(FRACTAL_LOG_ERROR, "%s", strerror(-err));
 		return CLI_FAILED;
 	}
-	if (!host_load(&serving.host, script, report_sink)) {
+	if (!loading_run(&serving.host, script, report_sink)) {
 		options.config.timing = cli->stats || cli->has_metrics;
 		options.config.trace = cli->trace;
 		options.config.trace_json = cli->trace_json;
@@ -389,7 +390,7 @@ static struct host *load_for_looking(const struct cli *cli)
 	struct host *host = NULL;
 
 	if (script)
-		host_load(&host, script, report_sink);
+		loading_run(&host, script, report_sink);
 	free(script);
 	return host;
 }
