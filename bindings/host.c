@@ -273,19 +273,15 @@ int host_check(struct host *host, const char *state, host_found *found, void *us
 	return 0;
 }
 
-/* Lets workers note how much their states hold: one that only serves does so when it is woken. */
-static void refresh_figures(const struct host *host)
+/* A worker that only serves does not note how much its state holds until it is woken. */
+void host_refresh_figures(const struct host *host)
 {
-	const struct timespec moment = { .tv_nsec = 2000000 };
-
 	for (int i = 0; i < host->nslots; i++)
 		fractal_worker_wake(fractal_session_worker(host->session, i));
-	nanosleep(&moment, NULL);
 }
 
 void host_figures(const struct host *host, struct host_figures *out)
 {
-	refresh_figures(host);
 	*out = (struct host_figures){
 		.states = host_states(host, host->nslots),
 		.memory = atomic_load_explicit(&host->first.memory, memory_order_relaxed),

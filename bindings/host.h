@@ -62,6 +62,9 @@ struct host_figures {
 
 /* Any thread, once the mount answers; takes no lock, so a handler that holds a state is no obstacle. */
 void host_figures(const struct host *host, struct host_figures *out);
+#define HOST_REFRESH_MS 2
+/* Has workers note what their states hold: in HOST_REFRESH_MS, if nothing holds them. Any thread. */
+void host_refresh_figures(const struct host *host);
 /* Capability bits that the script's handlers ask for by being there, into @bits. */
 int host_capabilities(struct host *host, uint64_t *bits);
 

@@ -522,8 +522,9 @@ typedef int fractal_watcher(struct fractal_session *session, void *user);
 /**
  * Watches one descriptor beside the requests, such as a control socket, a timerfd, or several in one epoll(7) descriptor: @fn is
  * called while it is readable (POLLIN), by worker 0 between two requests, or, where a handler holds that worker, by the
- * thread of fractal_session_run(): first after half a second, then at once. One call at a time, from the moment the mount
- * answers until fractal_session_run() returns. Any thread. 0; -EBUSY: this session watches one already; -ENOMEM.
+ * thread of fractal_session_run(): the first time after half a second, then within milliseconds. One call at a time, from the
+ * moment the mount answers until fractal_session_run() returns. Any thread. 0; -EBUSY: this session watches one already;
+ * -ENOMEM.
  */
 FRACTAL_API int fractal_session_watch(struct fractal_session *session, int fd, fractal_watcher *fn,
 				      void *user);

@@ -7,7 +7,8 @@
  * call leaves something.
  *
  * The session's thread looks at the descriptor now and then. Where it stays readable and worker 0 does not come to it (a
- * handler holds it, it waits for a lock, it has ended), that thread calls, and from then on polls, until worker 0 comes again.
+ * handler holds it, it waits for a lock, its CPU is taken, it has ended), that thread calls. From then on it polls, too, but
+ * leaves worker 0 a moment to be the first, until that has been so for a few times.
  *
  * Only one of them calls at a time, and the other one goes on without waiting: worker 0 then has no poll, which would tell it
  * again and again, until the session's thread wakes it after the call.
@@ -18,7 +19,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define DOUBT_MS 50 /* for which worker 0 may leave it readable */
+/* For how long worker 0 may leave it readable: as a rule, and when the session's thread has called before. */
+#define DOUBT_MS 50
+#define GRACE_MS 1
+#define FIRST	 4 /* times that worker 0 comes first, and is left alone again */
 
 struct watch {
 	int fd;
@@ -32,7 +36,8 @@ struct watch {
 	bool armed; /* the ring, or dev_wait(), polls */
 	/* The session's thread's: */
 	uint32_t seen;	   /* what `reached` was */
-	uint64_t since_ns; /* it is readable, 0: it is not */
+	uint32_t first;	   /* how often worker 0 has come since this thread called */
+	uint64_t since_ns; /* it is readable and left to worker 0; 0: it is not */
 	bool taken_over;
 };
 
@@ -108,7 +113,12 @@ int watch_session_fd(const struct fractal_session *s)
 {
 	const struct watch *watch = watch_of(s);
 
-	return watch && watch->taken_over ? watch->fd : -1;
+	return watch && watch->taken_over && !watch->since_ns ? watch->fd : -1;
+}
+
+static int doubt_ms(const struct watch *watch)
+{
+	return watch->taken_over ? GRACE_MS : DOUBT_MS;
 }
 
 /* For how long (ms) it may wait where it would wait for @ms. */
@@ -116,7 +126,7 @@ int watch_patience(const struct fractal_session *s, int ms)
 {
 	const struct watch *watch = watch_of(s);
 
-	return watch && watch->since_ns && ms > DOUBT_MS ? DOUBT_MS : ms;
+	return watch && watch->since_ns && ms > doubt_ms(watch) ? doubt_ms(watch) : ms;
 }
 
 static bool is_readable(int fd)
@@ -126,28 +136,37 @@ static bool is_readable(int fd)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* Has worker 0 come to it since the last look? */
+static bool was_reached(struct watch *watch)
+{
+	uint32_t reached = atomic_load(&watch->reached), times = reached - watch->seen;
+
+	watch->seen = reached;
+	watch->first += times;
+	if (watch->first >= FIRST)
+		watch->taken_over = false;
+	return times > 0;
+}
+
 /* Does what worker 0 does not come to. */
 void watch_look(struct fractal_session *s)
 {
 	struct watch *watch = watch_of(s);
-	uint32_t reached = watch ? atomic_load(&watch->reached) : 0;
 
 	if (!watch)
 		return;
-	if (reached != watch->seen) {
-		watch->seen = reached;
-		watch->taken_over = false;
+	if (was_reached(watch))
 		watch->since_ns = 0;
-	}
 	if (!is_readable(watch->fd)) {
 		watch->since_ns = 0;
 		return;
 	}
 	if (!watch->since_ns)
 		watch->since_ns = now_ns();
-	if (!watch->taken_over && now_ns() - watch->since_ns < DOUBT_MS * 1000000ull)
+	if (now_ns() - watch->since_ns < (uint64_t)doubt_ms(watch) * 1000000)
 		return;
 	watch->since_ns = 0;
+	watch->first = 0;
 	watch->taken_over = call(s, watch);
 	if (watch->taken_over)
 		fractal_worker_wake(&s->workers[0]);

@@ -1,45 +1,31 @@
 -- Metrics over HTTP: what a scraper gets while requests come and while a handler holds its worker; what clients may do.
 
-local client = require "spec.client"
 local helper = require "spec.helper"
+local observed = require "spec.observed"
 local process = require "spec.process"
 local prometheus = require "spec.prometheus"
 local script = require "spec.script"
 local sys = require "fractal.testing.sys"
 
-local source = script.one_file [[
-  ffi.cdef "int usleep(unsigned);"
-  function fs.read(req, ino, buf, offset)
-    for _ = 1, offset == 0 and 0 or 40 do ffi.C.usleep(50000) end -- holds its worker, and with it the Lua state
-    return #buf
-  end
-  function fs.write(req, ino, data) return #data end]]
+local source = script.one_file(observed.handlers)
+local scrape = observed.scrape
 
--- Sends raw bytes; returns status, head and body of the reply.
-local function ask(where, request, seconds)
-  local result = process.run({ "python3", sys.getcwd() .. "/spec/http_client.py", where, request }, seconds or 10)
-  assert(result.status == 0, result.err)
-  local head, body = result.out:match("^(HTTP/1%.1 .-\r\n)\r\n(.*)$")
-  assert(head, result.out)
-  local status = tonumber(head:match("^HTTP/1%.1 (%d+) "))
-  local length = tonumber(head:match("\r\nContent%-Length: (%d+)\r\n"))
+-- Sends raw bytes; returns the status of the reply, whose form is checked.
+local function ask(where, request)
+  local reply = observed.send(where, request)
+  local head, body = reply:match("^(HTTP/1%.1 .-\r\n)\r\n(.*)$")
+  assert(head, reply)
   assert.truthy(head:find("\r\nConnection: close\r\n", 1, true))
-  assert.equal(request:find("^HEAD") and 0 or length, #body)
-  return status, head, body
-end
-
-local function scrape(where)
-  local status, head, body = ask(where, "GET /metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
-  assert.equal(200, status)
-  assert.truthy(head:find("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n", 1, true), head)
-  return prometheus.read(body)
+  assert.equal(request:find("^HEAD") and 0 or tonumber(head:match("\r\nContent%-Length: (%d+)\r\n")), #body)
+  return tonumber(head:match("^HTTP/1%.1 (%d+) "))
 end
 
 -- Mounts with metrics at a free port; returns the mount and the address.
 local function mount(settings)
   local base = 20000 + sys.getpid() % 20000
+  local args = settings.args or {}
   for port = base, base + 50 do
-    settings.args = { "--metrics", tostring(port) }
+    settings.args = { "--metrics", tostring(port), unpack(args) }
     local ok, m = pcall(helper.mount, settings)
     if ok then
       return m, "127.0.0.1:" .. port
@@ -49,16 +35,15 @@ local function mount(settings)
   end
 end
 
--- Works until there is a file of that name.
-local load = [[
-  local fd = must.open(MNT .. "/file", "rdwr")
-  local stop = sys.clock("monotonic") + 20
-  repeat
-    must.fstat(fd)
-    must.pread(fd, 100, 0)
-    must.pwrite(fd, "12345", 0)
-    assert(not sys.stat(MNT .. "/none"))
-  until sys.stat(arg[1]) or sys.clock("monotonic") > stop]]
+-- The names of a mount's threads.
+local function threads(m)
+  local list = {}
+  for name in process.run({ "sh", "-c", "cat /proc/$0/task/*/comm", tostring(m.pid) }, 10).out:gmatch("[^\n]+") do
+    list[#list + 1] = name
+  end
+  table.sort(list)
+  return list
+end
 
 local growing = { "fractal_requests_total", "fractal_received_bytes_total", "fractal_request_errors_total" }
 
@@ -68,8 +53,7 @@ helper.each_transport(function(transport)
 
     it("are right and grow while requests come", function()
       local m, where = mount { source = source, transport = transport }
-      local stop = helper.directory() .. "/stop"
-      local child = client.start(m, load, { stop })
+      local stop = observed.load(m)
       local before = scrape(where)
       for _ = 1, 3 do
         local now = scrape(where)
@@ -80,8 +64,7 @@ helper.each_transport(function(transport)
         end
         before = now
       end
-      helper.write_file(stop, "")
-      assert.equal(0, child:wait(10), child.output())
+      stop()
       local last = scrape(where)
       local writes = prometheus.value(last, "fractal_requests_total", "write")
       assert.is_true(writes > 0)
@@ -98,22 +81,46 @@ helper.each_transport(function(transport)
       assert.equal(transport, info.labels.transport)
       assert.equal(0, m:unmount())
     end)
+
+    it("are served one after the other while requests come, without a thread for it", function()
+      local m, where = mount { source = source, transport = transport, workers = 1, args = { "--stats=1" } }
+      local stop = observed.load(m)
+      local _, served = observed.send(where, observed.get_metrics, 200):gsub("HTTP/1%.1 200 OK\r\n", "")
+      assert.equal(200, served) -- within 20 seconds, on a machine that does nothing else in half a one
+      assert.same({ "fractal-lua", "fractal/0", "fractal/reload" }, threads(m))
+      stop()
+      assert.equal(0, m:unmount())
+    end)
+
+    for name, settings in pairs {
+      ["its worker"] = { workers = 1 },
+      ["the Lua state that workers share"] = {},
+      ["the first of several states"] = { state = "per-worker" },
+    } do
+      it("are served while a handler holds " .. name, function()
+        settings.source, settings.transport = source, transport
+        local m, where = mount(settings)
+        local release = observed.hold(m)
+        assert.equal(1, prometheus.value(scrape(where), "fractal_requests_in_hand"))
+        local _, served = observed.send(where, observed.get_metrics, 10):gsub("HTTP/1%.1 200 OK\r\n", "")
+        assert.equal(10, served)
+        release()
+        assert.equal(0, prometheus.value(scrape(where), "fractal_requests_in_hand"))
+        assert.equal(0, m:unmount())
+      end)
+    end
   end)
 end)
 
 describe("the server of metrics", function()
   after_each(helper.teardown)
 
-  it("answers while a handler holds its worker and the Lua state", function()
-    local m, where = mount { source = source, workers = 1 }
-    local child = client.start(m, [[must.pread(must.open(MNT .. "/file", "rdonly"), 10, 50)]])
-    assert.truthy(helper.eventually(5, function()
-      return helper.read_file(("/proc/%d/syscall"):format(child.pid)):find("^17 %S+ %S+ %S+ 0x32 ") -- pread at 50
-    end))
-    local now = scrape(where)
-    assert.is_nil(child:poll())
-    assert.equal(1, prometheus.value(now, "fractal_requests_in_hand"))
-    assert.equal(0, child:wait(10))
+  it("goes on after another version of the script", function()
+    local m, where = mount { source = source }
+    m:kill("hup")
+    assert.truthy(helper.eventually(10, function() return m.log():find("(generation 2)", 1, true) end), m.log())
+    assert.equal(0, prometheus.value(scrape(where), "fractal_requests_in_hand"))
+    assert.equal(0, m:unmount())
   end)
 
   it("bounds what clients may send, and for how long", function()
@@ -134,7 +141,7 @@ describe("the server of metrics", function()
       ["\\x00GET /metrics HTTP/1.1\\r\\n\\r\\n"] = 400,
       ["GET /" .. ("x"):rep(10000) .. " HTTP/1.1\\r\\n\\r\\n"] = 431,
     } do
-      assert.equal(expected, (ask(where, request)), request:sub(1, 60))
+      assert.equal(expected, ask(where, request), request:sub(1, 60))
     end
     assert.equal(0, silent:wait(30))
     assert.is_true(sys.clock("monotonic") - begun >= 3)

@@ -1,28 +1,12 @@
 -- `fractal-lua top`, and the sockets at which mounts can be looked into.
 
-local client = require "spec.client"
 local helper = require "spec.helper"
+local observed = require "spec.observed"
 local process = require "spec.process"
-local prometheus = require "spec.prometheus"
 local script = require "spec.script"
 local sys = require "fractal.testing.sys"
 
-local source = script.one_file [[
-  ffi.cdef "int usleep(unsigned);"
-  function fs.read(req, ino, buf, offset)
-    for _ = 1, offset == 0 and 0 or 40 do ffi.C.usleep(50000) end -- holds its worker, and with it the Lua state
-    return #buf
-  end]]
-
--- Works until there is a file of that name.
-local load = [[
-  local fd = must.open(MNT .. "/file", "rdonly")
-  local stop = sys.clock("monotonic") + 20
-  repeat
-    must.fstat(fd)
-    must.pread(fd, 100, 0)
-    assert(not sys.stat(MNT .. "/none"))
-  until sys.stat(arg[1]) or sys.clock("monotonic") > stop]]
+local source = script.one_file(observed.handlers)
 
 -- A directory that XDG_RUNTIME_DIR names, so that other mounts of this machine are not met.
 local function runtime_directory()
@@ -54,10 +38,9 @@ helper.each_transport(function(transport)
     it("shows what comes, and measures from its first look on", function()
       local _, env = runtime_directory()
       local m = helper.mount { source = source, transport = transport, env = env }
-      local stop = helper.directory() .. "/stop"
-      local child = client.start(m, load, { stop })
+      local stop = observed.load(m)
       local result = top({ m.dir, "--once" }, env)
-      helper.write_file(stop, "")
+      stop()
       assert.equal("", result.err)
       assert.equal(0, result.status)
       local first = result.out:match("^[^\n]*")
@@ -76,7 +59,6 @@ helper.each_transport(function(transport)
       end
       assert.equal("0", list.read[4])
       assert.truthy(list.lookup[4] ~= "0")
-      assert.equal(0, child:wait(10), child.output())
     end)
   end)
 end)
@@ -87,14 +69,10 @@ describe("top", function()
   it("shows a mount whose handler holds its worker and the Lua state", function()
     local _, env = runtime_directory()
     local m = helper.mount { source = source, workers = 1, env = env }
-    local child = client.start(m, [[must.pread(must.open(MNT .. "/file", "rdonly"), 10, 50)]])
-    assert.truthy(helper.eventually(5, function()
-      return helper.read_file(("/proc/%d/syscall"):format(child.pid)):find("^17 %S+ %S+ %S+ 0x32 ") -- pread at 50
-    end))
+    local release = observed.hold(m)
     local result = top({ m.dir, "--once", "--interval=0.1" }, env)
-    assert.is_nil(child:poll())
+    release()
     assert.truthy(result.out:find(" in hand 1, ", 1, true), result.out .. result.err)
-    assert.equal(0, child:wait(10))
   end)
 end)
 
@@ -119,10 +97,9 @@ describe("top on a terminal", function()
   it("draws a screen again and again, and takes keys", function()
     local _, env = runtime_directory()
     local m = helper.mount { source = source, env = env }
-    local stop = helper.directory() .. "/stop"
-    local child = client.start(m, load, { stop })
+    local stop = observed.load(m)
     local status, out = type_keys(m, env, "eq")
-    helper.write_file(stop, "")
+    stop()
     assert.equal(0, status, out)
     assert.equal("\27[?1049h\27[?25l", out:sub(1, 14))
     assert.equal("\27[?25h\27[?1049l", out:sub(-14))
@@ -142,7 +119,6 @@ describe("top on a terminal", function()
     local last = list[#list]:gsub("\27%[[%d;]*%a", ""):gsub("\r", "")
     assert.truthy(last:find("\nlookup [^\n]* [▁▂▃▄▅▆▇█]"), last)
     assert.is_true(last:find("\nlookup", 1, true) < last:find("\ngetattr", 1, true), last)
-    assert.equal(0, child:wait(10), child.output())
   end)
 
   it("gives the terminal back at a signal, and when the mount ends", function()
@@ -228,9 +204,7 @@ describe("the socket of a mount", function()
     local m = helper.mount { source = source, env = env }
     assert.same({ ("0:%s.sock"):format(m.connection) }, entries(directory))
     assert.equal(448, bit.band(sys.lstat(directory).mode, 4095))
-    local reply = process.run({ "python3", sys.getcwd() .. "/spec/http_client.py",
-      ("unix:%s/0:%s.sock"):format(directory, m.connection), "GET /metrics HTTP/1.1\\r\\n\\r\\n" }, 10)
-    local metrics = prometheus.read(reply.out:match("^HTTP/1%.1 200 .-\r\n\r\n(.*)$"))
+    local metrics = observed.scrape(("unix:%s/0:%s.sock"):format(directory, m.connection))
     assert.equal(m.dir, metrics.fractal_mount_info.samples[1].labels.mountpoint)
     assert.equal(0, m:unmount())
     assert.same({}, entries(directory))

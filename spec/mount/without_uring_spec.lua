@@ -2,6 +2,8 @@
 
 local exercises = require "spec.io_exercises"
 local helper = require "spec.helper"
+local observed = require "spec.observed"
+local prometheus = require "spec.prometheus"
 local script = require "spec.script"
 local sys = require "fractal.testing.sys"
 
@@ -27,6 +29,19 @@ describe("without io_uring", function()
     exercises.assert_all(m)
     local _, times = m.log():gsub("io_uring is not allowed here: what handlers wait for runs on threads", "")
     assert.equal(1, times, m.log())
+    assert.equal(0, m:unmount())
+  end)
+
+  it("metrics are served, also while a handler holds the worker", function()
+    local where = "unix:" .. helper.directory() .. "/metrics"
+    local m = helper.mount { source = script.one_file(observed.handlers), workers = 1, args = { "--metrics", where } }
+    local stop = observed.load(m)
+    assert.is_true(prometheus.value(observed.scrape(where), "fractal_requests_total", "lookup") > 0)
+    stop()
+    local release = observed.hold(m)
+    assert.equal(1, prometheus.value(observed.scrape(where), "fractal_requests_in_hand"))
+    release()
+    assert.equal(0, prometheus.value(observed.scrape(where), "fractal_requests_in_hand"))
     assert.equal(0, m:unmount())
   end)
 

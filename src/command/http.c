@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,11 +20,13 @@
 enum client_state {
 	CLIENT_NONE,
 	CLIENT_ASKS,
+	CLIENT_WAITS, /* its request is here */
 	CLIENT_READS,
 	CLIENT_LINGERS
 };
 
 struct client {
+	struct http *http;
 	enum client_state state;
 	int fd;
 	int listener; /* the socket it came to */
@@ -35,9 +38,11 @@ struct client {
 };
 
 struct http {
-	http_page *page;
+	const struct http_site *site;
+	int epoll_fd;
 	int listeners[HTTP_LISTENERS];
 	int count;
+	bool accepting; /* the listeners are waited for */
 	int64_t paused_until_ms;
 	struct client clients[HTTP_CLIENTS];
 };
@@ -50,18 +55,35 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-struct http *http_new(http_page *page)
+struct http *http_new(const struct http_site *site, int epoll_fd)
 {
 	struct http *http = calloc(1, sizeof(*http));
 
-	if (http)
-		http->page = page;
+	if (!http)
+		return NULL;
+	http->site = site;
+	http->epoll_fd = epoll_fd;
+	http->accepting = true;
+	for (int i = 0; i < HTTP_CLIENTS; i++)
+		http->clients[i].http = http;
 	return http;
 }
 
-void http_listen(struct http *http, int fd)
+/* A socket is known to epoll by its place: the listeners', then the clients'. */
+static int await(struct http *http, int operation, int fd, int place, uint32_t events)
 {
-	http->listeners[http->count++] = fd;
+	struct epoll_event event = { .events = events, .data.u32 = (uint32_t)place };
+
+	return epoll_ctl(http->epoll_fd, operation, fd, &event) ? -errno : 0;
+}
+
+int http_listen(struct http *http, int fd)
+{
+	int rc = await(http, EPOLL_CTL_ADD, fd, http->count, EPOLLIN);
+
+	if (!rc)
+		http->listeners[http->count++] = fd;
+	return rc;
 }
 
 static void close_client(struct client *c)
@@ -82,8 +104,18 @@ void http_free(struct http *http)
 
 /* ---- replies ---- */
 
+/* A client that epoll does not take is left to its deadline. */
 static void enter(struct client *c, enum client_state state, int patience_ms)
 {
+	static const uint32_t events[] = {
+		[CLIENT_ASKS] = EPOLLIN,
+		[CLIENT_READS] = EPOLLOUT,
+		[CLIENT_LINGERS] = EPOLLIN,
+	};
+	int operation = c->state == CLIENT_NONE ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+
+	await(c->http, operation, c->fd, HTTP_LISTENERS + (int)(c - c->http->clients),
+	      events[state]);
 	c->state = state;
 	c->deadline_ms = now_ms() + patience_ms;
 }
@@ -141,7 +173,7 @@ static void reply_status(struct client *c, const char *status, bool head_only)
 	reply(c, status, "text/plain; charset=utf-8", text, (size_t)len, head_only);
 }
 
-static void reply_page(struct http *http, struct client *c, const char *path, bool head_only)
+static void reply_page(struct client *c, const char *path, bool head_only)
 {
 	const char *type = NULL;
 	char *body = NULL;
@@ -149,7 +181,7 @@ static void reply_page(struct http *http, struct client *c, const char *path, bo
 	FILE *out = open_memstream(&body, &len);
 
 	if (out) {
-		type = http->page(path, c->listener, out);
+		type = c->http->site->page(path, c->listener, out);
 		if (fclose(out))
 			type = NULL;
 	}
@@ -163,7 +195,7 @@ static void reply_page(struct http *http, struct client *c, const char *path, bo
 /* ---- requests ---- */
 
 /* Answers a whole head: "GET /path HTTP/1.1", then lines that mean nothing here. */
-static void answer(struct http *http, struct client *c)
+static void answer(struct client *c)
 {
 	char *line = c->head, *end = strpbrk(line, "\r\n"), *path, *version;
 	bool head_only;
@@ -181,10 +213,10 @@ static void answer(struct http *http, struct client *c)
 	if (!head_only && strcmp(line, "GET") != 0)
 		return reply_status(c, "405 Method Not Allowed", false);
 	path[strcspn(path, "?")] = 0;
-	reply_page(http, c, path, head_only);
+	reply_page(c, path, head_only);
 }
 
-static void read_head(struct http *http, struct client *c)
+static void read_head(struct client *c)
 {
 	ssize_t n = recv(c->fd, c->head + c->head_len, HEAD_MAX - c->head_len, 0);
 
@@ -194,16 +226,21 @@ static void read_head(struct http *http, struct client *c)
 		return close_client(c);
 	c->head_len += (size_t)n;
 	c->head[c->head_len] = 0;
-	if (memmem(c->head, c->head_len, "\r\n\r\n", 4) || memmem(c->head, c->head_len, "\n\n", 2))
-		answer(http, c);
-	else if (c->head_len == HEAD_MAX)
+	if (memmem(c->head, c->head_len, "\r\n\r\n", 4) ||
+	    memmem(c->head, c->head_len, "\n\n", 2)) {
+		c->http->site->asked();
+		enter(c, CLIENT_WAITS, c->http->site->fetch_ms);
+	} else if (c->head_len == HEAD_MAX) {
 		reply_status(c, "431 Request Header Fields Too Large", false);
+	}
 }
 
 static void expire(struct client *c)
 {
 	if (c->state == CLIENT_ASKS)
 		reply_status(c, "408 Request Timeout", false);
+	else if (c->state == CLIENT_WAITS)
+		answer(c);
 	else
 		close_client(c);
 }
@@ -233,52 +270,45 @@ static void accept_clients(struct http *http, int listener)
 	}
 }
 
-/* ---- the loop's part ---- */
+/* ---- for the loop ---- */
 
-int http_prepare(struct http *http, struct pollfd *fds)
+void http_ready(struct http *http, uint32_t place)
 {
-	int64_t now = now_ms(), first = INT64_MAX;
-	bool paused = http->paused_until_ms > now;
-	bool full = !free_client(http);
+	struct client *c;
 
-	for (int i = 0; i < HTTP_LISTENERS; i++) {
-		bool open = i < http->count && !full && !paused;
-
-		fds[i] = (struct pollfd){ .fd = open ? http->listeners[i] : -1, .events = POLLIN };
-	}
-	if (paused)
-		first = http->paused_until_ms;
-	for (int i = 0; i < HTTP_CLIENTS; i++) {
-		const struct client *c = &http->clients[i];
-		bool open = c->state != CLIENT_NONE;
-
-		fds[HTTP_LISTENERS + i] = (struct pollfd){
-			.fd = open ? c->fd : -1,
-			.events = c->state == CLIENT_READS ? POLLOUT : POLLIN,
-		};
-		if (open && c->deadline_ms < first)
-			first = c->deadline_ms;
-	}
-	return first == INT64_MAX ? -1 : first > now ? (int)(first - now) : 0;
+	if (place < HTTP_LISTENERS)
+		return accept_clients(http, http->listeners[place]);
+	c = &http->clients[place - HTTP_LISTENERS];
+	if (c->state == CLIENT_ASKS)
+		read_head(c);
+	else if (c->state == CLIENT_WAITS)
+		close_client(c); /* nothing is waited for but its end */
+	else if (c->state != CLIENT_NONE)
+		send_more(c);
 }
 
-void http_go(struct http *http, const struct pollfd *fds)
+/* Lets clients come, or wait outside. */
+static void accept_if(struct http *http, bool accepting)
 {
-	int64_t now = now_ms();
+	if (accepting == http->accepting)
+		return;
+	http->accepting = accepting;
+	for (int i = 0; i < http->count; i++)
+		await(http, EPOLL_CTL_MOD, http->listeners[i], i, accepting ? EPOLLIN : 0);
+}
+
+int64_t http_expire(struct http *http)
+{
+	int64_t now = now_ms(), first = http->paused_until_ms > now ? http->paused_until_ms : 0;
 
 	for (int i = 0; i < HTTP_CLIENTS; i++) {
 		struct client *c = &http->clients[i];
 
-		if (c->state == CLIENT_NONE || fds[HTTP_LISTENERS + i].fd < 0)
-			continue;
-		if (fds[HTTP_LISTENERS + i].revents && c->state == CLIENT_ASKS)
-			read_head(http, c);
-		else if (fds[HTTP_LISTENERS + i].revents)
-			send_more(c);
 		if (c->state != CLIENT_NONE && now >= c->deadline_ms)
 			expire(c);
+		if (c->state != CLIENT_NONE && (!first || c->deadline_ms < first))
+			first = c->deadline_ms;
 	}
-	for (int i = 0; i < http->count; i++)
-		if (fds[i].revents)
-			accept_clients(http, http->listeners[i]);
+	accept_if(http, free_client(http) && http->paused_until_ms <= now);
+	return first;
 }

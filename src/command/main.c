@@ -128,7 +128,7 @@ static void be_observed(struct fractal_session *session)
 						     .seconds = serving.cli->stats_every });
 
 	if (err)
-		report(FRACTAL_LOG_WARN, "starting the thread of statistics: %s", strerror(-err));
+		report(FRACTAL_LOG_WARN, "the mount cannot be looked into: %s", strerror(-err));
 }
 
 /* The mount answers: says so to whoever waits, and goes into the background where asked to. */

@@ -2,8 +2,9 @@
 /*
  * observer.c - see observer.h.
  *
- * The thread only reads counters that others may read at any time, takes no lock of theirs and enters no Lua state. So a
- * handler that holds a worker, and with it the Lua state, does not keep it from answering.
+ * All that can happen (a signal, a time, what clients do) is in one epoll(7) descriptor, which the session watches: worker 0
+ * goes on with it between two requests, or the session's thread while a handler holds that worker. So there is no thread
+ * for it. It only reads counters that may be read at any time, takes no lock of others and enters no Lua state.
  */
 #include "observer.h"
 #include "http.h"
@@ -13,72 +14,103 @@
 #include "snapshot.h"
 #include "stats.h"
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 /* For how long latencies are measured after somebody looked at the mount's own socket. */
 #define LOOK_MS 60000
 
+/* Places of events, behind those of the server. */
+enum {
+	PLACE_SIGNAL = HTTP_PLACES,
+	PLACE_TIMER,
+	PLACES,
+};
+
 static struct {
-	int wake_fd; /* eventfd: a table is asked for, or the end */
-	atomic_bool ended;
+	int signal_fd; /* eventfd: a table is asked for */
+	int timer_fd;
+	int epoll_fd;
 	bool started;
-	pthread_t thread;
 	struct observed seen;
 	struct listener metrics;
 	struct http *http;
 	struct stats stats;
-	uint64_t look_ends; /* ms; 0: nobody looks */
-	bool asked;	    /* a signal asked for latencies: measure for good */
-} observer = { .wake_fd = -1, .metrics = { .fd = -1 } };
-
-static void wake(void)
-{
-	uint64_t one = 1;
-
-	/* Only a full counter could fail, and then a wake is pending already. */
-	if (write(observer.wake_fd, &one, sizeof(one)) < 0)
-		return;
-}
+	/* Times are ms of the monotonic clock; 0: none. */
+	int64_t due;	   /* the next table of --stats=SECONDS */
+	int64_t table_at;  /* the table that is asked for */
+	int64_t look_ends; /* somebody looks until then */
+	bool signalled;	   /* that table is a signal's */
+	bool asked;	   /* a signal asked for latencies: measure for good */
+} observer = { .signal_fd = -1, .timer_fd = -1, .epoll_fd = -1, .metrics = { .fd = -1 } };
 
 static void on_signal(int number)
 {
 	int before = errno;
+	uint64_t one = 1;
 
-	wake();
-	errno = before;
+	/* Only a full counter could fail, and then a table is asked for already. */
+	if (write(observer.signal_fd, &one, sizeof(one)) < 0)
+		errno = before;
 }
 
 int observer_open(void)
 {
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 
-	observer.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (observer.wake_fd < 0)
+	observer.signal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (observer.signal_fd < 0)
 		return -errno;
 	return sigaction(SIGUSR1, &action, NULL) ? -errno : 0;
 }
 
-static uint64_t now_ms(void)
+static int64_t now_ms(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Has workers note what figures need. */
+static void refresh(void)
+{
+	host_refresh_figures(observer.seen.host);
 }
 
 /* ---- what is told ---- */
 
-/* A table at a signal. Latencies are measured from then on, for the next one. */
-static void answer_signal(void)
+static void ask_for_table(void)
+{
+	if (observer.table_at)
+		return;
+	refresh();
+	observer.table_at = now_ms() + HOST_REFRESH_MS;
+}
+
+static void take_signal(void)
+{
+	uint64_t count;
+
+	if (read(observer.signal_fd, &count, sizeof(count)) < 0)
+		return;
+	observer.signalled = true;
+	ask_for_table();
+}
+
+/* At a signal, latencies are measured from then on, for the next table. */
+static void write_table(void)
 {
 	stats_report(&observer.stats, false);
+	observer.table_at = 0;
+	if (!observer.signalled)
+		return;
+	observer.signalled = false;
 	if (!fractal_session_measures(observer.seen.session))
 		report(FRACTAL_LOG_INFO, "latencies are measured from now on");
 	observer.asked = true;
@@ -118,58 +150,63 @@ static const char *write_page(const char *path, int listener, FILE *out)
 	return NULL;
 }
 
-/* ---- the thread ---- */
+static const struct http_site site = {
+	.asked = refresh,
+	.fetch_ms = HOST_REFRESH_MS,
+	.page = write_page,
+};
 
-/* The lesser of two times to wait, where -1 means for ever. */
-static int sooner(int a, int b)
+/* ---- events ---- */
+
+static int64_t sooner(int64_t a, int64_t b)
 {
-	return a < 0 || (b >= 0 && b < a) ? b : a;
+	return !a || (b && b < a) ? b : a;
 }
 
-/* From now until then; -1 where there is no such time. */
-static int until(uint64_t when)
+/* Milliseconds between two tables. */
+static int64_t every(void)
 {
-	uint64_t t = now_ms();
-
-	return !when ? -1 : when > t ? (int)(when - t) : 0;
+	return observer.seen.seconds * 1000ll;
 }
 
-static void *observer_main(void *arg)
+/* Does what the time has come for, and sets the timer to the next one. */
+static void keep_time(void)
 {
-	struct pollfd fds[1 + HTTP_FDS] = { { .fd = observer.wake_fd, .events = POLLIN } };
-	uint64_t every = observer.seen.seconds * 1000ull, due = every ? now_ms() + every : 0, count;
+	int64_t now = now_ms(), next = http_expire(observer.http);
+	struct itimerspec at = { 0 };
 
-	for (;;) {
-		int patience = sooner(until(due), until(observer.look_ends));
-
-		patience = sooner(patience, http_prepare(observer.http, fds + 1));
-		if (poll(fds, 1 + HTTP_FDS, patience) < 0)
-			continue;
-		if (atomic_load(&observer.ended))
-			return NULL;
-		if (read(observer.wake_fd, &count, sizeof(count)) > 0)
-			answer_signal();
-		http_go(observer.http, fds + 1);
-		look_away();
-		if (every && now_ms() >= due) {
-			stats_report(&observer.stats, false);
-			due += every;
-		}
+	look_away();
+	if (observer.table_at && now >= observer.table_at)
+		write_table();
+	if (observer.due && now >= observer.due) {
+		ask_for_table();
+		observer.due += (now - observer.due) / every() * every() + every();
 	}
+	next = sooner(sooner(next, observer.look_ends), sooner(observer.table_at, observer.due));
+	at.it_value.tv_sec = next / 1000;
+	at.it_value.tv_nsec = next % 1000 * 1000000;
+	/* This also takes back that the last one has passed. */
+	timerfd_settime(observer.timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
-/* The thread takes no signals: the command's own does. */
-static int start_thread(void)
+static int go_on(struct fractal_session *session, void *user)
 {
-	sigset_t all, before;
-	int rc;
+	struct epoll_event events[PLACES];
+	int n = epoll_wait(observer.epoll_fd, events, PLACES, 0);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&observer.thread, NULL, observer_main, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -rc;
+	(void)session;
+	(void)user;
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.u32 < HTTP_PLACES)
+			http_ready(observer.http, events[i].data.u32);
+		else if (events[i].data.u32 == PLACE_SIGNAL)
+			take_signal();
+	}
+	keep_time();
+	return 0;
 }
+
+/* ---- start and end ---- */
 
 int observer_listen(const struct listener *metrics)
 {
@@ -188,42 +225,60 @@ static void publish(void)
 {
 	uint32_t device = fractal_session_device(observer.seen.session);
 	int fd = device ? publish_open(device) : -ENODEV;
+	int rc = fd < 0 ? fd : http_listen(observer.http, fd);
 
-	if (fd >= 0)
-		http_listen(observer.http, fd);
-	else
+	if (rc)
 		report(FRACTAL_LOG_DEBUG, "fractal-lua top cannot look at this mount: %s",
-		       fd == -EPERM ? "its directory for sockets is not this user's alone"
-				    : strerror(-fd));
+		       rc == -EPERM ? "its directory for sockets is not this user's alone"
+				    : strerror(-rc));
+}
+
+static int open_events(void)
+{
+	struct epoll_event signals = { .events = EPOLLIN, .data.u32 = PLACE_SIGNAL };
+	struct epoll_event times = { .events = EPOLLIN, .data.u32 = PLACE_TIMER };
+
+	observer.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	observer.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (observer.epoll_fd < 0 || observer.timer_fd < 0 ||
+	    epoll_ctl(observer.epoll_fd, EPOLL_CTL_ADD, observer.signal_fd, &signals) ||
+	    epoll_ctl(observer.epoll_fd, EPOLL_CTL_ADD, observer.timer_fd, &times))
+		return -errno;
+	return 0;
 }
 
 int observer_start(const struct observed *observed)
 {
-	int rc;
+	int rc = open_events();
 
 	observer.seen = *observed;
-	observer.http = http_new(write_page);
+	observer.http = rc ? NULL : http_new(&site, observer.epoll_fd);
 	if (!observer.http)
-		return -ENOMEM;
+		return rc ? rc : -ENOMEM;
 	if (observer.metrics.fd >= 0)
-		http_listen(observer.http, observer.metrics.fd);
+		rc = http_listen(observer.http, observer.metrics.fd);
 	publish();
 	stats_begin(&observer.stats, observed->session, observed->host);
-	rc = start_thread();
+	observer.due = observed->seconds ? now_ms() + every() : 0;
+	keep_time();
+	if (!rc)
+		rc = fractal_session_watch(observed->session, observer.epoll_fd, go_on, NULL);
 	observer.started = rc == 0;
 	return rc;
 }
 
 void observer_stop(bool table)
 {
-	if (!observer.started)
-		return;
-	observer.started = false;
-	atomic_store(&observer.ended, true);
-	wake();
-	pthread_join(observer.thread, NULL);
-	if (table)
+	if (observer.started && table)
 		stats_report(&observer.stats, true);
+	observer.started = false;
+}
+
+static void close_one(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
 }
 
 void observer_close(void)
@@ -232,4 +287,6 @@ void observer_close(void)
 	observer.http = NULL;
 	listener_close(&observer.metrics);
 	publish_close();
+	close_one(&observer.epoll_fd);
+	close_one(&observer.timer_fd);
 }

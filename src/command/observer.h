@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * observer.h - a thread of the command that tells what the mount does, whatever its workers are busy with: tables at
- * intervals (--stats=SECONDS) and at SIGUSR1, metrics over HTTP (--metrics), and what fractal-lua top shows.
+ * observer.h - tells what the mount does, whatever its workers are busy with: tables at intervals (--stats=SECONDS) and at
+ * SIGUSR1, metrics over HTTP (--metrics), and what fractal-lua top shows.
  */
 #ifndef FRACTAL_OBSERVER_H
 #define FRACTAL_OBSERVER_H
@@ -16,16 +16,16 @@ struct observed {
 	unsigned seconds; /* between two tables; 0: only at a signal */
 };
 
-/* Catches SIGUSR1, which is answered once the thread runs. 0 or -errno. */
+/* Catches SIGUSR1, which is answered from observer_start() on. 0 or -errno. */
 int observer_open(void);
 
 /* Metrics will be served there. 0, or -EINVAL with the reason reported. */
 int observer_listen(const struct listener *metrics);
 
-/* Starts the thread. 0 or -errno. */
+/* Answers from now on, until the session's run returns. 0 or -errno. */
 int observer_start(const struct observed *observed);
 
-/* Ends the thread, if it runs; then @table reports the whole. */
+/* After that; @table: reports the whole, if the mount was observed. */
 void observer_stop(bool table);
 
 /* Closes the sockets. */

@@ -153,6 +153,7 @@ static bool await_reason(void)
 static void *reload_main(void *arg)
 {
 	(void)arg;
+	pthread_setname_np(pthread_self(), "fractal/reload");
 	while (await_reason())
 		reload_once();
 	return NULL;
