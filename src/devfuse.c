@@ -234,12 +234,6 @@ static void dev_commit(struct fractal_worker *w, struct entry *e)
 	atomic_store_explicit(&e->state, ENTRY_FREE, memory_order_release);
 }
 
-/* Replies are written at once; only operations may wait in the ring. */
-static bool dev_flush(struct fractal_worker *w)
-{
-	return w->have_ring && ring_flush(w);
-}
-
 static bool dev_wait(struct fractal_worker *w, int timeout_ms)
 {
 	struct pollfd p[4] = {
@@ -264,6 +258,5 @@ const struct transport dev_transport = {
 	.id = FRACTAL_TRANSPORT_DEV,
 	.next = dev_next,
 	.commit = dev_commit,
-	.flush = dev_flush,
 	.wait = dev_wait,
 };

@@ -255,7 +255,7 @@ FRACTAL_API void fractal_worker_stay(struct fractal_worker *worker, bool may_sta
  * Answers a request: exactly once, from any thread.
  * @result 0, a byte count (kinds DATA, WRITE, XATTR, IOCTL), or -errno (1..511).
  * Returns 0; -EALREADY when it has been answered; -EINVAL when the result does not fit the operation
- * (the caller then gets EIO).
+ * (the caller then gets EIO, and the log says so; threads other than the worker's learn of it only there).
  */
 FRACTAL_API int fractal_reply(struct fractal_request *req, int result);
 

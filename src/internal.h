@@ -15,7 +15,9 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)	  (sizeof(a) / sizeof((a)[0]))
+/* Tells the compiler what hardly a request needs, so that it lies out of the way of the others. */
+#define RARELY(condition) __builtin_expect(!!(condition), 0)
 
 /* ---- operations (request.c) ---- */
 
@@ -37,7 +39,7 @@ const struct op_info *op_lookup(uint32_t opcode);
 enum entry_state {
 	ENTRY_FREE,	/* waiting for a request */
 	ENTRY_HELD,	/* a request is being worked on */
-	ENTRY_ANSWERED, /* the reply is written, not yet committed */
+	ENTRY_ANSWERED, /* by another thread, whose result has not come to the worker */
 };
 
 enum entry_mail {
@@ -53,25 +55,27 @@ struct entry_area {
 };
 
 struct entry {
-	struct fractal_request req; /* first: a request pointer is an entry pointer */
+	_Alignas(64) struct fractal_request req; /* first: a request pointer is an entry pointer */
 	struct entry_area *area;
 	uint8_t *payload;
-	struct iovec iov[2]; /* header and payload, as REGISTER wants them */
 	uint64_t commit_id;
 	_Atomic uint64_t interrupted; /* id of the request that an INTERRUPT named */
 	_Atomic int state;	      /* enum entry_state */
+	_Atomic bool in_mail;	      /* lies in the inbox */
+	_Atomic int mail;	      /* enum entry_mail */
+	_Atomic int posted_result;    /* of an ANSWERED one */
 	struct entry *next;	      /* in the inbox or the ready list */
 	uint64_t arrived;	      /* when the request was taken, ticks; 0: it is not measured */
-	uint64_t arrived_ns;	      /* the same for its trace, monotonic clock */
-	int mail;
-	int dev_fd;	  /* classic: where the reply is written; -1: a ring entry */
-	int error;	  /* the reply's -errno */
-	uint32_t out_len; /* the reply's payload, bytes */
-	uint32_t touched; /* payload bytes that may be resident */
+	int dev_fd;		      /* classic: where the reply is written; -1: a ring entry */
+	int error;		      /* the reply's -errno */
+	uint32_t out_len;	      /* the reply's payload, bytes */
+	uint32_t touched;	      /* payload bytes that may be resident */
 	uint16_t qid;
 	uint8_t large; /* requests or replies that deserve a huge page, since it was last given back */
 	bool huge;     /* lies in one */
 	bool used;     /* since the last trim */
+	uint64_t arrived_ns; /* the same for its trace, monotonic clock */
+	struct iovec iov[2]; /* header and payload, as REGISTER wants them */
 };
 
 /*
@@ -111,20 +115,40 @@ struct transport {
 	enum fractal_transport id;
 	/* Takes the next request off the kernel, or NULL. */
 	struct entry *(*next)(struct fractal_worker *w);
-	/* Sends the reply of an ANSWERED entry and frees it. */
+	/* Sends the reply of an entry and frees it. */
 	void (*commit)(struct fractal_worker *w, struct entry *e);
-	/* Hands over what is queued, without waiting. True when something came back. */
-	bool (*flush)(struct fractal_worker *w);
-	/* Waits for something to do, at most @timeout_ms (-1: for ever). False on time-out. */
+	/* Waits for something to do, at most @timeout_ms (-1: for ever). False on time-out. What is queued in the ring was handed over. */
 	bool (*wait)(struct fractal_worker *w, int timeout_ms);
 };
 
 struct fractal_worker {
-	struct fractal_session *s;
+	/* What every request touches lies close together. */
+	_Alignas(64) struct fractal_session *s;
 	const struct transport *tr;
-	struct io_uring ring;
+	_Atomic(struct entry *) inbox;
+	_Atomic(struct entry *) current;	/* the request last handed out */
+	struct entry *ready_head, **ready_tail; /* delivered by other threads */
+	struct io *done_ios;
+	_Atomic(struct io *) io_inbox; /* completed by other threads */
+	_Atomic(struct fractal_retrieved *)
+		retrieved;		     /* answers to notify retrieve, newest first */
+	_Atomic(struct fractal_mail *) mail; /* newest first */
+	struct trace *trace;		     /* NULL: nothing is traced */
+	_Atomic uint32_t held;		     /* requests handed out and not committed */
+	_Atomic uint32_t moves;		     /* counts requests and operations gone on with */
+	uint32_t ring_ios;		     /* operations in the ring */
+	uint32_t pool_ios;		     /* operations that the pool has, or has posted */
 	bool have_ring;
-	bool finished; /* the connection is gone for this worker */
+	bool finished;		 /* the connection is gone for this worker */
+	bool warm;		 /* some entry has payload pages to give back */
+	bool trim_armed;	 /* and a timer runs for it */
+	bool trim_due;		 /* the timer has run out */
+	bool may_stay;		 /* fractal_next_slot() waits by itself */
+	bool woken;		 /* by another thread, since the serve hook was last called */
+	_Atomic bool serving;	 /* runs the serve hook */
+	_Atomic bool interrupts; /* an interrupted request may have something to cancel */
+	struct io_uring ring;
+	struct fractal_op_stats stats[FRACTAL_OP_COUNT];
 	int id;
 	int cpu; /* pinned there, -1: nowhere */
 	uint32_t first_queue, queues;
@@ -133,11 +157,6 @@ struct fractal_worker {
 	uint32_t ring_live; /* ring entries whose last completion has not come */
 	uint8_t *area;	    /* memory of all entries */
 	size_t area_size;
-	struct entry *ready_head, **ready_tail; /* delivered by other threads */
-	_Atomic uint32_t held;			/* requests handed out and not committed */
-	bool warm;				/* some entry has payload pages to give back */
-	bool trim_armed;			/* and a timer runs for it */
-	bool trim_due;				/* the timer has run out */
 	struct completion trim_done;
 	int dev_fd;	    /* classic descriptor, cloned where possible */
 	uint32_t dev_round; /* requests read from it since none was handed out */
@@ -145,24 +164,11 @@ struct fractal_worker {
 	int ring_event_fd; /* classic: readable when the ring has completions */
 	struct completion wake_done;
 	_Atomic bool wake_pending;
-	_Atomic(struct entry *) inbox;
-	_Atomic(struct entry *) current; /* the request last handed out */
-	_Atomic(struct fractal_retrieved *)
-		retrieved;		     /* answers to notify retrieve, newest first */
-	_Atomic(struct fractal_mail *) mail; /* newest first */
-	struct io *live_ios, *free_ios, *done_ios, **done_tail;
-	_Atomic(struct io *) io_inbox; /* completed by other threads */
-	_Atomic bool interrupts;       /* an interrupted request may have something to cancel */
-	uint64_t ring_ops;	       /* bits of the IORING_OP_X that this kernel's ring does */
-	uint32_t ring_ios;	       /* operations in the ring */
-	uint32_t pool_ios;	       /* operations that the pool has, or has posted */
+	struct io *live_ios, *free_ios, **done_tail;
+	uint64_t ring_ops; /* bits of the IORING_OP_X that this kernel's ring does */
 	uint32_t late_waits;
 	bool ios_closed;
-	bool may_stay;		/* fractal_next_slot() waits by itself */
-	bool woken;		/* by another thread, since the serve hook was last called */
-	_Atomic bool serving;	/* runs the serve hook */
 	_Atomic bool in_task;	/* what it went on with last is no request */
-	_Atomic uint32_t moves; /* counts requests and operations gone on with */
 	uint32_t watched_moves; /* the watchdog's: the count when it last changed, and when */
 	uint64_t watched_ns;
 	bool warned;
@@ -172,8 +178,6 @@ struct fractal_worker {
 	bool thread_started;
 	_Atomic bool ended;
 	pthread_t thread;
-	struct trace *trace; /* NULL: nothing is traced */
-	struct fractal_op_stats stats[FRACTAL_OP_COUNT];
 	/* What was measured; made when an operation is first measured. The worker writes, anyone reads. */
 	_Atomic(struct fractal_latency *) latencies[FRACTAL_OP_COUNT];
 	_Atomic uint32_t most_held; /* see struct fractal_load */
@@ -208,10 +212,16 @@ uint64_t ring_tag(struct completion *c);
 bool ring_is_completion(uint64_t user_data);
 void ring_watch_wake(struct fractal_worker *w);
 int ring_signal_completions(struct fractal_worker *w);
-bool ring_flush(struct fractal_worker *w);
 void ring_reap(struct fractal_worker *w);
 struct entry *ring_next(struct fractal_worker *w, int *res);
 bool ring_mark_arrived(struct fractal_worker *w);
+
+/* Hands over what is queued and runs deferred work, without waiting. True when completions are there. */
+static inline bool ring_flush(struct fractal_worker *w)
+{
+	io_uring_submit(&w->ring);
+	return io_uring_cq_ready(&w->ring) != 0;
+}
 
 /* uring.c */
 int uring_register(struct fractal_worker *w);
@@ -292,6 +302,7 @@ int request_decode(struct entry *e, const struct fractal_in_header *in, const vo
 
 /* reply.c */
 void reply_prepare(struct entry *e, const struct op_info *op);
+void reply_posted(struct entry *e);
 uint64_t now_ns(void);
 
 /* trace.c */
@@ -413,21 +424,26 @@ struct reply_defaults {
 #define EARLY_INTERRUPTS 64
 
 struct fractal_session {
-	struct fractal_config cfg; /* with defaults filled in; strings are the session's */
-	struct log_sink sink;
-	struct mount mnt;
+	/* What every request looks at lies together. */
+	_Atomic(const struct reply_defaults *)
+		reply_defaults;	   /* the one of defaults[] that counts */
+	struct recorder *recorder; /* NULL: nothing is recorded */
 	uint32_t page_size;
-	uint32_t queues; /* possible CPUs */
 	uint32_t payload_cap;
 	uid_t uid;
 	gid_t gid;
+	_Atomic bool gone;	/* /dev/fuse told that the connection has ended */
+	_Atomic bool quit;	/* workers: leave, whatever is open */
+	_Atomic bool measuring; /* latencies */
+	_Atomic int early_count;
+	struct fractal_config cfg; /* with defaults filled in; strings are the session's */
+	struct log_sink sink;
+	struct mount mnt;
+	uint32_t queues;	      /* possible CPUs */
 	int control_fd;		      /* eventfd: stops asked for */
 	int done_fd;		      /* eventfd: a worker or the unmount thread has news */
 	_Atomic bool serving;	      /* INIT is answered */
-	_Atomic bool gone;	      /* /dev/fuse told that the connection has ended */
 	_Atomic bool aborted;	      /* the connection ended by an abort */
-	_Atomic bool quit;	      /* workers: leave, whatever is open */
-	_Atomic bool measuring;	      /* latencies */
 	_Atomic uint64_t asked_about; /* bits of opcodes, see fractal_session_first() */
 	_Atomic uint64_t own_told;    /* bits of opcodes whose handlers asked their own mount */
 	_Atomic enum fractal_transport transport;
@@ -444,19 +460,16 @@ struct fractal_session {
 	uint64_t init_unique;
 	bool setxattr_ext;
 	struct reply_defaults defaults[2];
-	_Atomic(const struct reply_defaults *) reply_defaults; /* the one that counts */
 	struct fractal_worker *workers;
 	uint32_t nworkers;
 	struct notifier *notifier;
-	struct pool *pool;	   /* made when it is first needed */
-	struct recorder *recorder; /* NULL: nothing is recorded */
-	struct replay *replay;	   /* NULL: requests come from the kernel */
+	struct pool *pool;     /* made when it is first needed */
+	struct replay *replay; /* NULL: requests come from the kernel */
 	struct backing *backing;
 	_Atomic(struct watch *) watch; /* NULL: nothing is watched */
 
 	struct fractal_inodes *inode_tables;
 	_Atomic(struct fractal_paths *) paths;
-	_Atomic int early_count;
 	struct {
 		uint64_t id;
 		uint64_t at_ns;
@@ -473,7 +486,7 @@ void inodes_free_all(struct fractal_session *s);
 
 /* log.c */
 void session_log(const struct fractal_session *s, enum fractal_log_level level, const char *fmt,
-		 ...) __attribute__((format(printf, 3, 4)));
+		 ...) __attribute__((cold, format(printf, 3, 4)));
 
 /* caps.c */
 uint64_t caps_wanted(const struct fractal_session *s, uint64_t offered);

@@ -63,7 +63,7 @@ void interrupt_deliver(struct fractal_session *s, uint64_t id)
 /* Called when a request has become HELD. */
 void interrupt_check_early(struct fractal_session *s, struct entry *e)
 {
-	if (atomic_load(&s->early_count) == 0)
+	if (!RARELY(atomic_load(&s->early_count)))
 		return;
 	pthread_mutex_lock(&s->lock);
 	for (int i = 0, n = atomic_load(&s->early_count); i < n; i++)

@@ -104,9 +104,9 @@ void payload_account(struct fractal_worker *w, struct entry *e)
 
 	if (e->out_len > e->touched)
 		e->touched = e->out_len;
-	if (e->touched > w->s->page_size)
+	if (RARELY(e->touched > w->s->page_size))
 		w->warm = true;
-	if (n >= HUGE_FROM && !e->huge && ++e->large == HUGE_AFTER)
+	if (RARELY(n >= HUGE_FROM) && !e->huge && ++e->large == HUGE_AFTER)
 		make_huge(w, e);
 }
 
@@ -169,7 +169,7 @@ void payload_arm_trim(struct fractal_worker *w)
 							 .tv_nsec = TRIM_MS % 1000 * 1000000LL };
 	struct io_uring_sqe *sqe;
 
-	if (!w->warm || w->trim_armed || !w->have_ring)
+	if (!RARELY(w->warm && !w->trim_armed && w->have_ring))
 		return;
 	w->trim_done.fn = trim_timer;
 	sqe = ring_sqe(w);

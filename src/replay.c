@@ -362,13 +362,6 @@ static struct entry *replay_next(struct fractal_worker *w)
 	return e;
 }
 
-static bool replay_flush(struct fractal_worker *w)
-{
-	bool came = w->have_ring && ring_flush(w);
-
-	return came || !w->s->replay->blocked;
-}
-
 /* How long to wait for what the next record waits for. */
 static uint64_t patience(const struct replay *r)
 {
@@ -410,6 +403,8 @@ static bool replay_wait(struct fractal_worker *w, int timeout_ms)
 	int ms = early && early < TICK_MS ? early : TICK_MS;
 
 	(void)timeout_ms;
+	if (!r->blocked)
+		return true;
 	/* It also waits for a device, of which this worker has none. */
 	if (!dev_transport.wait(w, ms) && !early)
 		check_patience(w);
@@ -420,7 +415,6 @@ const struct transport replay_transport = {
 	.id = FRACTAL_TRANSPORT_DEV, /* its entries are those */
 	.next = replay_next,
 	.commit = replay_commit,
-	.flush = replay_flush,
 	.wait = replay_wait,
 };
 

@@ -2,7 +2,8 @@
 /*
  * reply.c - prepares the place of a reply when its request arrives, and turns a handler's result into payload.
  *
- * Exactly one reply for each request: the entry's state decides, atomically, whoever comes second gets -EALREADY.
+ * Exactly one reply for each request: the entry's state decides, whoever comes second gets -EALREADY. Replies are written and
+ * committed on the worker's thread; another thread only posts its result there.
  */
 #include "internal.h"
 #include <errno.h>
@@ -215,21 +216,20 @@ static int check_result(const struct fractal_request *req, int result)
 	return result;
 }
 
-int fractal_reply(struct fractal_request *req, int result)
+/* Writes the reply and sends it. On the worker's thread. 0, or -EINVAL for a result that makes no sense. */
+static int answer(struct entry *e, int result)
 {
-	struct entry *e = (struct entry *)req;
+	struct fractal_request *req = &e->req;
 	struct fractal_worker *w = req->worker;
-	int expected = ENTRY_HELD, rc = 0, len;
+	int rc = 0, len;
 
-	if (!atomic_compare_exchange_strong(&e->state, &expected, ENTRY_ANSWERED))
-		return -EALREADY;
 	req->epoch++;
 	len = check_result(req, result);
 	if (len == -ENOENT && req->opcode == FRACTAL_OP_LOOKUP)
 		len = finish_negative(e, &req->out->entry);
 	else if (len >= 0)
 		len = finish(e, (uint32_t)len);
-	if (len == -EPROTO && result != -EPROTO) {
+	if (RARELY(len == -EPROTO && result != -EPROTO)) {
 		session_log(
 			w->s, FRACTAL_LOG_ERROR,
 			"%s of inode %llu: result %d does not fit the request; the caller gets EIO",
@@ -241,15 +241,49 @@ int fractal_reply(struct fractal_request *req, int result)
 		backing_released(req);
 	e->error = len < 0 ? len : 0;
 	e->out_len = len < 0 ? 0 : (uint32_t)len;
-	if (worker_self == w)
-		w->tr->commit(w, e);
-	else
-		worker_post(w, e, MAIL_REPLY);
+	w->tr->commit(w, e);
 	return rc;
+}
+
+/* Another thread's result has come to the worker. Where the worker's own thread was quicker it is dropped. */
+void reply_posted(struct entry *e)
+{
+	if (atomic_load_explicit(&e->state, memory_order_acquire) == ENTRY_ANSWERED)
+		answer(e, atomic_load_explicit(&e->posted_result, memory_order_relaxed));
+}
+
+static int answer_elsewhere(struct entry *e, int result)
+{
+	int expected = ENTRY_HELD;
+
+	if (!atomic_compare_exchange_strong(&e->state, &expected, ENTRY_ANSWERED))
+		return -EALREADY;
+	atomic_store_explicit(&e->posted_result, result, memory_order_relaxed);
+	worker_post(e->req.worker, e, MAIL_REPLY);
+	return 0;
+}
+
+/*
+ * The worker's own thread, the only one that commits, needs no locked instruction: that would wait until all bytes of the reply
+ * have left the store buffer.
+ */
+int fractal_reply(struct fractal_request *req, int result)
+{
+	struct entry *e = (struct entry *)req;
+
+	if (worker_self != req->worker)
+		return answer_elsewhere(e, result);
+	if (atomic_load_explicit(&e->state, memory_order_relaxed) != ENTRY_HELD)
+		return -EALREADY;
+	return answer(e, result);
 }
 
 int fractal_reply_bytes(struct fractal_request *req, const void *bytes, uint32_t len)
 {
+	const struct entry *e = (const struct entry *)req;
+
+	if (atomic_load_explicit(&e->state, memory_order_relaxed) != ENTRY_HELD)
+		return -EALREADY;
 	if (fractal_op_reply_kind(req->opcode) != FRACTAL_REPLY_XATTR && len > req->reply_cap)
 		len = req->reply_cap;
 	if (len <= req->reply_cap)

@@ -180,7 +180,8 @@ int request_decode(struct entry *e, const struct fractal_in_header *in, const vo
 		return -EPROTO;
 	if (op_in != arg)
 		memcpy(arg, op_in, op_in_len);
-	if (in->opcode == FRACTAL_OP_NOTIFY_REPLY && op_in_len == 0 && payload_len >= op->in_size) {
+	if (RARELY(in->opcode == FRACTAL_OP_NOTIFY_REPLY) && op_in_len == 0 &&
+	    payload_len >= op->in_size) {
 		/* Over the ring this one's structure lies before its data. */
 		op_in = payload;
 		op_in_len = op->in_size;
@@ -188,7 +189,7 @@ int request_decode(struct entry *e, const struct fractal_in_header *in, const vo
 		payload_len -= op_in_len;
 		memcpy(arg, op_in, op_in_len);
 	}
-	if (op_in_len < op->in_size) {
+	if (RARELY(op_in_len < op->in_size)) {
 		/* The one structure that grew while its users stayed: setxattr_in. */
 		if (in->opcode != FRACTAL_OP_SETXATTR || op_in_len < 8)
 			return -EPROTO;
@@ -197,7 +198,7 @@ int request_decode(struct entry *e, const struct fractal_in_header *in, const vo
 	if (ext > payload_len)
 		return -EPROTO;
 	payload_len -= ext;
-	if (ext) {
+	if (RARELY(ext)) {
 		req->ext = payload + payload_len;
 		req->ext_len = ext;
 	}

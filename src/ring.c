@@ -115,13 +115,6 @@ void ring_teardown(struct fractal_worker *w)
 	w->have_ring = false;
 }
 
-/* Hands over what is queued and runs deferred work, without waiting. True when completions are there. */
-bool ring_flush(struct fractal_worker *w)
-{
-	io_uring_submit(&w->ring);
-	return io_uring_cq_ready(&w->ring) != 0;
-}
-
 static struct io_uring_cqe *first_completion(struct fractal_worker *w)
 {
 	struct io_uring_cqe *cqe;

@@ -64,13 +64,13 @@ void stats_answered(struct fractal_worker *w, struct entry *e)
 	struct fractal_op_stats *st = &w->stats[e->req.opcode];
 
 	counter_set(&st->count, st->count + 1);
-	if (e->error)
+	if (RARELY(e->error))
 		counter_set(&st->errors, st->errors + 1);
 	if (e->req.data_len)
 		counter_set(&st->bytes_in, st->bytes_in + e->req.data_len);
 	if (e->out_len)
 		counter_set(&st->bytes_out, st->bytes_out + e->out_len);
-	if (e->arrived)
+	if (RARELY(e->arrived))
 		measured(w, e);
 }
 

@@ -25,7 +25,7 @@ static void queue_command(struct fractal_worker *w, struct entry *e, uint32_t cm
 	sqe->fd = 0;
 	sqe->cmd_op = cmd_op;
 	sqe->user_data = (uintptr_t)e;
-	if (cmd_op == FRACTAL_URING_CMD_REGISTER) {
+	if (RARELY(cmd_op == FRACTAL_URING_CMD_REGISTER)) {
 		sqe->addr = (uintptr_t)e->iov;
 		sqe->len = 2;
 	}
@@ -161,7 +161,7 @@ static bool arrived(struct fractal_worker *w, struct entry *e)
 	int rc = uring_decode(e, &in);
 
 	e->commit_id = e->area->hdr.ring_ent_in_out.commit_id;
-	if (rc) {
+	if (RARELY(rc)) {
 		if (rc == -EPROTO)
 			session_log(w->s, FRACTAL_LOG_ERROR,
 				    "malformed %s request of %u bytes refused",
@@ -180,7 +180,7 @@ static struct entry *uring_next(struct fractal_worker *w)
 	int res;
 
 	while ((e = ring_next(w, &res))) {
-		if (res)
+		if (RARELY(res))
 			entry_ended(w, e, res);
 		else if (arrived(w, e))
 			return e;
@@ -190,7 +190,7 @@ static struct entry *uring_next(struct fractal_worker *w)
 
 static void uring_commit(struct fractal_worker *w, struct entry *e)
 {
-	if (e->dev_fd >= 0) {
+	if (RARELY(e->dev_fd >= 0)) {
 		dev_transport.commit(w, e);
 		return;
 	}
@@ -203,6 +203,5 @@ const struct transport uring_transport = {
 	.id = FRACTAL_TRANSPORT_URING,
 	.next = uring_next,
 	.commit = uring_commit,
-	.flush = ring_flush,
 	.wait = uring_wait,
 };

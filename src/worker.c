@@ -80,7 +80,10 @@ void worker_post(struct fractal_worker *w, struct entry *e, enum entry_mail mail
 {
 	struct entry *head = atomic_load(&w->inbox);
 
-	e->mail = (int)mail;
+	atomic_store(&e->mail, (int)mail);
+	/* Still there only where a request had two replies: what comes of it is decided when it is taken. */
+	if (atomic_exchange(&e->in_mail, true))
+		return;
 	do {
 		e->next = head;
 	} while (!atomic_compare_exchange_weak(&w->inbox, &head, e));
@@ -107,12 +110,12 @@ void worker_take_wake(struct fractal_worker *w)
 	watch_arm(w);
 }
 
-/* Empties the inbox, oldest first: replies are committed, requests wait on the ready list. */
+/* Empties the inbox, oldest first: replies are sent, requests wait on the ready list. */
 static void take_mail(struct fractal_worker *w)
 {
 	struct entry *e, *next, *in_order = NULL;
 
-	if (!atomic_load_explicit(&w->inbox, memory_order_relaxed))
+	if (!RARELY(atomic_load_explicit(&w->inbox, memory_order_relaxed)))
 		return;
 	for (e = atomic_exchange(&w->inbox, NULL); e; e = next) {
 		next = e->next;
@@ -121,8 +124,9 @@ static void take_mail(struct fractal_worker *w)
 	}
 	for (e = in_order; e; e = next) {
 		next = e->next;
-		if (e->mail == MAIL_REPLY)
-			w->tr->commit(w, e);
+		atomic_store(&e->in_mail, false);
+		if (atomic_load(&e->mail) == MAIL_REPLY)
+			reply_posted(e);
 		else
 			worker_append_ready(w, e);
 	}
@@ -132,7 +136,7 @@ static struct entry *take_ready(struct fractal_worker *w)
 {
 	struct entry *e = w->ready_head;
 
-	if (e) {
+	if (RARELY(e)) {
 		w->ready_head = e->next;
 		if (!w->ready_head)
 			w->ready_tail = &w->ready_head;
@@ -162,13 +166,13 @@ again:
 	change_held(w, 1);
 	worker_moves(w);
 	atomic_store_explicit(&w->current, e, memory_order_release);
-	if (atomic_load_explicit(&w->s->measuring, memory_order_acquire))
+	if (RARELY(atomic_load_explicit(&w->s->measuring, memory_order_acquire)))
 		stats_taken(w, e);
-	if (e->req.opcode == FRACTAL_OP_NOTIFY_REPLY) {
+	if (RARELY(e->req.opcode == FRACTAL_OP_NOTIFY_REPLY)) {
 		notify_retrieved(e);
 		goto again;
 	}
-	if (w->s->recorder)
+	if (RARELY(w->s->recorder))
 		record_request(w->s, e);
 	interrupt_check_early(w->s, e);
 	return &e->req;
@@ -182,7 +186,7 @@ void worker_account(struct fractal_worker *w, struct entry *e)
 		atomic_store_explicit(&w->current, NULL, memory_order_relaxed);
 	payload_account(w, e);
 	stats_answered(w, e);
-	if (w->s->recorder && e->req.opcode != FRACTAL_OP_NOTIFY_REPLY)
+	if (RARELY(w->s->recorder) && e->req.opcode != FRACTAL_OP_NOTIFY_REPLY)
 		record_reply(w->s, e);
 }
 
@@ -218,7 +222,7 @@ static int follow_transport(struct fractal_worker *w)
 
 static bool over(struct fractal_worker *w)
 {
-	if (w->finished || atomic_load(&w->s->gone))
+	if (RARELY(w->finished || atomic_load(&w->s->gone)))
 		io_close_all(w);
 	return atomic_load(&w->s->quit) || (w->finished && w->held == 0 && !io_pending(w));
 }
@@ -249,27 +253,25 @@ int fractal_worker_poll(struct fractal_worker *w)
 	return atomic_load(&w->s->quit) ? -ECANCELED : 0;
 }
 
-/* Waits for something to do. */
-static void rest(struct fractal_worker *w)
-{
-	if (w->trace)
-		trace_rest(w, false);
-	if (!w->tr->wait(w, payload_patience(w)))
-		w->trim_due = true;
-}
-
-/* Hands over what is queued, and waits when that brings nothing. */
+/*
+ * Hands over what is queued, and waits when that brings nothing. Few functions lie between here and the system calls: after one
+ * the processor has forgotten where its callers return to.
+ */
 static void turn(struct fractal_worker *w)
 {
 	bool came;
 
 	io_cancel_interrupted(w);
 	payload_arm_trim(w);
-	came = w->tr->flush(w);
-	if (w->trim_due)
+	came = w->have_ring && ring_flush(w);
+	if (RARELY(w->trim_due))
 		payload_trim(w);
-	if (!came && !has_work(w))
-		rest(w);
+	if (came || has_work(w))
+		return;
+	if (RARELY(w->trace))
+		trace_rest(w, false);
+	if (!w->tr->wait(w, payload_patience(w)))
+		w->trim_due = true;
 }
 
 /* Is there anything to do but requests, for which the serve hook has to return? */

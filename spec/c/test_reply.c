@@ -462,6 +462,37 @@ static void *reply_elsewhere(void *arg)
 	return NULL;
 }
 
+static void *reply_at_once(void *arg)
+{
+	fractal_reply(arg, -EXDEV);
+	return NULL;
+}
+
+/* Where two threads answer the same request at the same time one answer goes out, and the next request is served. */
+static void of_two_threads_that_answer_one_does(void)
+{
+	enum {
+		TURNS = 300
+	};
+
+	offline_start(NULL);
+	for (int i = 0; i < TURNS; i++) {
+		struct fractal_request *req = ask(FRACTAL_OP_UNLINK, NULL, 0);
+		uint64_t answered = offline.worker->stats[FRACTAL_OP_UNLINK].count;
+		pthread_t thread;
+
+		CHECK_INT(pthread_create(&thread, NULL, reply_at_once, req), 0);
+		fractal_reply(req, 0);
+		pthread_join(thread, NULL);
+		CHECK(!fractal_next(offline.worker));
+		CHECK_INT(offline.worker->stats[FRACTAL_OP_UNLINK].count, answered + 1);
+		CHECK_INT(atomic_load(&offline.worker->held), 0);
+		CHECK(offline_answer());
+		CHECK(!offline_answer());
+	}
+	offline_stop();
+}
+
 /* A reply from another thread goes out when the worker comes by. */
 static void replies_from_other_threads_wait_for_the_worker(void)
 {
@@ -514,6 +545,7 @@ int main(void)
 	RUN(a_second_reply_is_refused);
 	RUN(senseless_results_become_eio);
 	RUN(replies_from_other_threads_wait_for_the_worker);
+	RUN(of_two_threads_that_answer_one_does);
 	RUN(replies_are_counted);
 	return check_result();
 }
