@@ -6,16 +6,20 @@
  * run. Caches must be off in the filesystem under test (timeouts 0, direct
  * I/O): the calls then turn into requests as the table says.
  *
+ * Several files take turns of some milliseconds each: a machine whose speed
+ * changes does so for all of them alike.
+ *
  *	fstat    statx of an O_PATH descriptor, FORCE_SYNC	GETATTR
  *	fstatat  fstatat of the name in its directory		LOOKUP, GETATTR
  *	pread    O_DIRECT at random aligned offsets		READ
  *	pwrite   O_DIRECT at random aligned offsets		WRITE
  *
- *	bench_client [-t THREADS] [-p CPU,CPU...] [-d SECONDS] [-b BYTES] CALL FILE
+ *	bench_client [-t THREADS] [-p CPU,CPU...] [-d SECONDS] [-s MILLISECONDS] [-b BYTES] CALL FILE...
  *
  * Thread i is pinned to the i-th CPU of the list, around and around; without a
- * list it roams. Prints one line of JSON: calls, seconds, rate (calls a
- * second), p50 and p99 (nanoseconds), cpu (seconds, user and system).
+ * list it roams. Prints one line of JSON for each file: calls, rate (calls a
+ * second), p50 and p99 (nanoseconds), cpu (seconds, user and system, of the
+ * whole run).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -67,24 +71,33 @@ struct call {
 	bool open_parent;
 };
 
+/* What a thread measured of one file. */
+struct tally {
+	uint64_t calls;
+	uint64_t nanoseconds; /* spent on it */
+	uint64_t buckets[BUCKETS];
+};
+
 struct worker {
 	_Alignas(128) pthread_t thread;
 	unsigned int index;
-	uint64_t calls;
-	uint64_t buckets[BUCKETS];
+	struct tally *tallies; /* one for each file */
 };
 
 static struct {
 	const struct call *call;
-	const char *path;
+	char **paths;
+	unsigned int files;
 	size_t block;
 	unsigned int threads;
 	double seconds;
+	double slice; /* milliseconds */
 	int pins[MAX_PINS];
 	unsigned int pin_count;
-} options = { .block = 4096, .threads = 1, .seconds = 2 };
+} options = { .block = 4096, .threads = 1, .seconds = 2, .slice = 4 };
 
 static pthread_barrier_t ready;
+static uint64_t begin; /* when the first slice began */
 static atomic_bool time_is_up;
 
 static _Noreturn void die(const char *what)
@@ -137,28 +150,27 @@ static const struct call calls[] = {
 };
 
 /* The directory of the path given, or the file itself, as the call wants it. */
-static int open_path(struct target *target)
+static int open_path(struct target *target, const char *path)
 {
 	const int flags = options.call->open_flags | O_CLOEXEC;
-	const char *slash = strrchr(options.path, '/');
+	const char *slash = strrchr(path, '/');
 	char directory[PATH_MAX] = ".";
 
-	target->name = slash ? slash + 1 : options.path;
+	target->name = slash ? slash + 1 : path;
 	if (!options.call->open_parent)
-		return open(options.path, flags);
+		return open(path, flags);
 	if (slash)
-		snprintf(directory, sizeof(directory), "%.*s", (int)(slash - options.path + 1),
-			 options.path);
+		snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path + 1), path);
 	return open(directory, flags);
 }
 
-static void open_target(struct target *target, unsigned int index)
+static void open_target(struct target *target, const char *path, unsigned int index)
 {
 	struct stat attributes;
 
-	target->fd = open_path(target);
+	target->fd = open_path(target, path);
 	if (target->fd < 0 || fstat(target->fd, &attributes) < 0)
-		die(options.path);
+		die(path);
 	target->buffer = aligned_alloc(ALIGNMENT, (options.block / ALIGNMENT + 1) * ALIGNMENT);
 	if (!target->buffer)
 		die("aligned_alloc");
@@ -194,70 +206,98 @@ static uint64_t value_of(unsigned int bucket)
 	return (uint64_t)(bucket - shift * HALF) << shift;
 }
 
+static void pin(const struct worker *worker)
+{
+	cpu_set_t cpus;
+
+	if (options.pin_count == 0)
+		return;
+	CPU_ZERO(&cpus);
+	CPU_SET(options.pins[worker->index % options.pin_count], &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		die("pinning to a CPU of -p");
+}
+
+/* Whose turn it is then, the same for all threads. */
+static unsigned int file_at(uint64_t time)
+{
+	const uint64_t slice = (uint64_t)(options.slice * 1e6);
+
+	return (unsigned int)((time - begin) / slice % options.files);
+}
+
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
 	const call_fn run = options.call->run;
-	struct target target;
-	cpu_set_t cpus;
+	struct target *targets = calloc(options.files, sizeof(*targets));
 	uint64_t before;
 
-	if (options.pin_count > 0) {
-		CPU_ZERO(&cpus);
-		CPU_SET(options.pins[worker->index % options.pin_count], &cpus);
-		if (sched_setaffinity(0, sizeof(cpus), &cpus))
-			die("pinning to a CPU of -p");
-	}
-	open_target(&target, worker->index);
+	worker->tallies = calloc(options.files, sizeof(*worker->tallies));
+	if (!targets || !worker->tallies)
+		die("calloc");
+	pin(worker);
+	for (unsigned int i = 0; i < options.files; i++)
+		open_target(&targets[i], options.paths[i], worker->index);
 	pthread_barrier_wait(&ready);
 	before = now();
 	while (!atomic_load_explicit(&time_is_up, memory_order_relaxed)) {
+		const unsigned int file = file_at(before);
+		struct tally *tally = &worker->tallies[file];
 		uint64_t after;
 
 		errno = EIO; /* what a short transfer counts as */
-		if (!run(&target))
-			die(options.call->name);
+		if (!run(&targets[file]))
+			die(options.paths[file]);
 		after = now();
-		worker->buckets[bucket_of(after - before)]++;
-		worker->calls++;
+		tally->buckets[bucket_of(after - before)]++;
+		tally->calls++;
+		tally->nanoseconds += after - before;
 		before = after;
 	}
 	return NULL;
 }
 
-/* The smallest latency that @share of all calls did not exceed. */
-static uint64_t quantile(const struct worker *workers, uint64_t total, double share)
+/* The smallest latency that @share of all calls to a file did not exceed. */
+static uint64_t quantile(const struct worker *workers, unsigned int file, double wanted)
 {
-	const double wanted = share * (double)total;
 	double seen = 0;
 
 	for (unsigned int bucket = 0; bucket < BUCKETS; bucket++) {
 		for (unsigned int i = 0; i < options.threads; i++)
-			seen += (double)workers[i].buckets[bucket];
+			seen += (double)workers[i].tallies[file].buckets[bucket];
 		if (seen >= wanted)
 			return value_of(bucket);
 	}
 	return 0;
 }
 
-static void report(const struct worker *workers, double seconds)
+/* One line for a file. Its rate is that of the time spent on it. */
+static void report(const struct worker *workers, unsigned int file)
 {
 	struct timespec cpu;
 	uint64_t total = 0;
+	double rate = 0;
 
-	for (unsigned int i = 0; i < options.threads; i++)
-		total += workers[i].calls;
+	for (unsigned int i = 0; i < options.threads; i++) {
+		const struct tally *tally = &workers[i].tallies[file];
+
+		total += tally->calls;
+		if (tally->calls > 0)
+			rate += (double)tally->calls * 1e9 / (double)tally->nanoseconds;
+	}
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-	printf("{\"calls\":%" PRIu64 ",\"seconds\":%.4f,\"rate\":%.1f,\"p50\":%" PRIu64
-	       ",\"p99\":%" PRIu64 ",\"cpu\":%.6f}\n",
-	       total, seconds, (double)total / seconds, quantile(workers, total, 0.50),
-	       quantile(workers, total, 0.99), (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
+	printf("{\"calls\":%" PRIu64 ",\"rate\":%.1f,\"p50\":%" PRIu64 ",\"p99\":%" PRIu64
+	       ",\"cpu\":%.6f}\n",
+	       total, rate, quantile(workers, file, 0.50 * (double)total),
+	       quantile(workers, file, 0.99 * (double)total),
+	       (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
 }
 
 static _Noreturn void usage(void)
 {
-	fputs("usage: bench_client [-t THREADS] [-p CPU,CPU...] [-d SECONDS] [-b BYTES] "
-	      "fstat|fstatat|pread|pwrite FILE\n",
+	fputs("usage: bench_client [-t THREADS] [-p CPU,CPU...] [-d SECONDS] [-s MILLISECONDS] [-b BYTES] "
+	      "fstat|fstatat|pread|pwrite FILE...\n",
 	      stderr);
 	exit(2);
 }
@@ -277,32 +317,34 @@ static void parse(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "t:p:d:b:")) != -1) {
+	while ((option = getopt(argc, argv, "t:p:d:s:b:")) != -1) {
 		if (option == 't')
 			options.threads = (unsigned int)strtoul(optarg, NULL, 0);
 		else if (option == 'p')
 			parse_pins(optarg);
 		else if (option == 'd')
 			options.seconds = strtod(optarg, NULL);
+		else if (option == 's')
+			options.slice = strtod(optarg, NULL);
 		else if (option == 'b')
 			options.block = strtoul(optarg, NULL, 0);
 		else
 			usage();
 	}
-	if (optind != argc - 2 || options.threads == 0 || options.block == 0)
+	if (optind > argc - 2 || options.threads == 0 || options.block == 0 || options.slice < 1)
 		usage();
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (strcmp(argv[optind], calls[i].name) == 0)
 			options.call = &calls[i];
 	if (!options.call)
 		usage();
-	options.path = argv[optind + 1];
+	options.paths = argv + optind + 1;
+	options.files = (unsigned int)(argc - optind - 1);
 }
 
 int main(int argc, char **argv)
 {
 	struct worker *workers;
-	uint64_t begin;
 
 	parse(argc, argv);
 	workers = aligned_alloc(_Alignof(struct worker), options.threads * sizeof(*workers));
@@ -315,12 +357,13 @@ int main(int argc, char **argv)
 		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
 			die("pthread_create");
 	}
-	pthread_barrier_wait(&ready);
 	begin = now();
+	pthread_barrier_wait(&ready);
 	usleep((useconds_t)(options.seconds * 1e6));
 	atomic_store(&time_is_up, true);
 	for (unsigned int i = 0; i < options.threads; i++)
 		pthread_join(workers[i].thread, NULL);
-	report(workers, (double)(now() - begin) / 1e9);
+	for (unsigned int i = 0; i < options.files; i++)
+		report(workers, i);
 	return 0;
 }

@@ -1,7 +1,7 @@
 """The rows of the table and how one of their cells is measured.
 
-All servers stay mounted for the whole run. For each row the client visits them in turn, round after
-round and each round in another order, so that a machine that speeds up or slows down does so for all.
+All servers stay mounted for the whole run. For each row the client visits them in turn, a few
+milliseconds each, around and around, so that a machine that speeds up or slows down does so for all.
 """
 
 import collections
@@ -97,55 +97,64 @@ class Bench:
         cast = [server for server in servers if takes_part(server.name, floor, only)]
         samples = {server.name: [] for server in cast}
         self.retakes = RETAKES
-        for server in cast:
-            self.call(server, words, min(WARM_SECONDS, self.seconds))
+        self.call(cast, words, min(WARM_SECONDS, self.seconds) * len(cast))
         for number in range(self.rounds):
             turn = number % len(cast)
-            for server in cast[turn:] + cast[:turn]:
-                samples[server.name].append(self.sample(server, words, requests))
+            for server, sample in self.round(cast[turn:] + cast[:turn], words, requests).items():
+                samples[server].append(sample)
             print(".", end="", flush=True)
         return {"title": title, "floor": floor,
                 "servers": {server: summary(taken, samples[floor]) for server, taken in samples.items()}}
 
-    def sample(self, server, words, requests):
-        """One measurement; where other processes disturbed it, the least disturbed of some."""
-        best = self.measure(server, words, requests)
-        while best["others"] > BUSY_CPUS and self.retakes > 0:
+    def round(self, cast, words, requests):
+        """A measurement of each server; where other processes disturbed it, the least disturbed of some."""
+        def disturbed(measured):
+            return next(iter(measured.values()))["others"]
+
+        best = self.measure(cast, words, requests)
+        while disturbed(best) > BUSY_CPUS and self.retakes > 0:
             self.retakes -= 1
-            again = self.measure(server, words, requests)
-            best = min(best, again, key=lambda sample: sample["others"])
+            best = min(best, self.measure(cast, words, requests), key=disturbed)
         return best
 
-    def measure(self, server, words, requests):
-        idle, cpu, begin = idle_seconds(), server.cpu_seconds(), time.monotonic()
-        sample = self.call(server, words, self.seconds)
+    def measure(self, cast, words, requests):
+        """Samples of all servers by name, taken in the same seconds."""
+        idle, begin = idle_seconds(), time.monotonic()
+        before = [server.cpu_seconds() for server in cast]
+        samples = self.call(cast, words, self.seconds * len(cast))
+        used = [server.cpu_seconds() - cpu for server, cpu in zip(cast, before)]
         elapsed = time.monotonic() - begin
-        cpu = server.cpu_seconds() - cpu
         busy = elapsed * len(CPUS) - (idle_seconds() - idle)
-        sample["others"] = max(0.0, (busy - cpu - sample["cpu"]) / elapsed)
-        sample["server_us"] = cpu * 1e6 / (sample["calls"] * requests)
-        return sample
+        others = max(0.0, (busy - sum(used) - samples[0]["cpu"]) / elapsed)
+        for sample, cpu in zip(samples, used):
+            sample["others"] = others
+            sample["server_us"] = cpu * 1e6 / (sample["calls"] * requests)
+        return {server.name: sample for server, sample in zip(cast, samples)}
 
-    def call(self, server, words, seconds):
-        command = [self.client, "-d", str(seconds), *words, server.file]
+    def call(self, cast, words, seconds):
+        """Runs the client on the servers' files, which take turns; returns what it measured of each."""
+        command = [self.client, "-d", str(seconds), *words, *(server.file for server in cast)]
         client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             output, errors = client.communicate(timeout=seconds + SLACK_SECONDS)
         except subprocess.TimeoutExpired as timeout:
-            server.kill()
+            for server in cast:
+                server.kill()
             client.kill()
             client.communicate()
-            raise ClientFailed(f"{server.name} does not answer ({' '.join(words)})") from timeout
-        if client.returncode != 0:
-            raise ClientFailed(f"{server.name}: {errors.strip()}")
-        return json.loads(output)
+            names = ", ".join(server.name for server in cast)
+            raise ClientFailed(f"one of {names} does not answer ({' '.join(words)})") from timeout
+        samples = [json.loads(line) for line in output.splitlines()]
+        if client.returncode != 0 or not all(sample["calls"] for sample in samples):
+            raise ClientFailed(errors.strip() or f"too little time for a call to each server ({' '.join(words)})")
+        return samples
 
     def memory(self, servers):
         """Resident KiB of each server: freshly mounted, and after a burst of writes and a rest."""
         found = {server.name: {"idle_kib": server.resident_kib()} for server in servers}
         looks = []
         for server in servers:
-            self.call(server, BURST, min(BURST_SECONDS, self.seconds))
+            self.call([server], BURST, min(BURST_SECONDS, self.seconds))
             looks.append((time.monotonic() + self.rest, server))
         for due, server in looks:
             time.sleep(max(0.0, due - time.monotonic()))

@@ -7,6 +7,7 @@ use fractal_fuse::{
     ReplyAttr, ReplyEntry, ReplyOpen, Request, Session,
 };
 use std::ffi::OsStr;
+use std::hint::black_box;
 use std::time::Duration;
 
 const FILE: u64 = 2;
@@ -72,7 +73,8 @@ impl Filesystem for Null {
         _: u64,
         buf: &mut [u8],
     ) -> FsResult<usize> {
-        buf.copy_from_slice(&CONSTANT[..buf.len()]);
+        // The others copy, too: of an array that it knows the compiler would make a fill.
+        buf.copy_from_slice(&black_box(&CONSTANT)[..buf.len()]);
         Ok(buf.len())
     }
 
