@@ -19,6 +19,12 @@
 #define DEFAULT_MAX_WRITE  (1u << 20)
 #define FALLBACK_MAX_PAGES 256
 
+/*
+ * Of one read request, in bytes. Its payload is written once and read once, within the processor's second cache up to here: a direct
+ * read of 1 MiB goes some 1.3 times faster in four pieces than in one.
+ */
+#define LARGEST_READ (256u << 10)
+
 const char *fractal_version(void)
 {
 	return FRACTAL_VERSION;
@@ -277,7 +283,7 @@ int fractal_session_mount(struct fractal_session *s, const char *mountpoint)
 		.fsname = s->cfg.fsname,
 		.subtype = s->cfg.subtype,
 		.options = s->cfg.mount_options,
-		.max_read = s->payload_cap,
+		.max_read = s->payload_cap < LARGEST_READ ? s->payload_cap : LARGEST_READ,
 		.sink = s->sink,
 	};
 	int rc;
