@@ -7,6 +7,7 @@ milliseconds each, around and around, so that a machine that speeds up or slows 
 import collections
 import json
 import os
+import random
 import statistics
 import subprocess
 import time
@@ -99,8 +100,8 @@ class Bench:
         self.retakes = RETAKES
         self.call(cast, words, min(WARM_SECONDS, self.seconds) * len(cast))
         for number in range(self.rounds):
-            turn = number % len(cast)
-            for server, sample in self.round(cast[turn:] + cast[:turn], words, requests).items():
+            order = random.Random(number).sample(cast, len(cast))
+            for server, sample in self.round(order, words, requests).items():
                 samples[server].append(sample)
             print(".", end="", flush=True)
         return {"title": title, "floor": floor,

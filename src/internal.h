@@ -117,7 +117,10 @@ struct transport {
 	struct entry *(*next)(struct fractal_worker *w);
 	/* Sends the reply of an entry and frees it. */
 	void (*commit)(struct fractal_worker *w, struct entry *e);
-	/* Waits for something to do, at most @timeout_ms (-1: for ever). False on time-out. What is queued in the ring was handed over. */
+	/*
+	 * Waits for something to do, at most @timeout_ms (-1: for ever). False on time-out. What is queued in the ring was handed
+	 * over. NULL: all of it comes over the ring.
+	 */
 	bool (*wait)(struct fractal_worker *w, int timeout_ms);
 };
 
@@ -221,6 +224,17 @@ static inline bool ring_flush(struct fractal_worker *w)
 {
 	io_uring_submit(&w->ring);
 	return io_uring_cq_ready(&w->ring) != 0;
+}
+
+bool ring_wait_for(struct fractal_worker *w, int timeout_ms);
+
+/* Hands over what is queued and waits for completions, at most @timeout_ms (-1: for ever). False on time-out. */
+static inline bool ring_wait(struct fractal_worker *w, int timeout_ms)
+{
+	if (RARELY(timeout_ms >= 0))
+		return ring_wait_for(w, timeout_ms);
+	io_uring_submit_and_wait(&w->ring, 1);
+	return true;
 }
 
 /* uring.c */

@@ -148,14 +148,25 @@ void ring_reap(struct fractal_worker *w)
 		run_completion(w, cqe);
 }
 
+/* Waits for completions, at most so long. False on time-out. */
+bool ring_wait_for(struct fractal_worker *w, int timeout_ms)
+{
+	struct __kernel_timespec ts = { .tv_sec = timeout_ms / 1000,
+					.tv_nsec = timeout_ms % 1000 * 1000000LL };
+	struct io_uring_cqe *cqe;
+
+	io_uring_submit_and_wait_timeout(&w->ring, &cqe, 1, &ts, NULL);
+	return io_uring_cq_ready(&w->ring) != 0;
+}
+
 /* Takes the next completion of an entry, which is returned with its result, and those of operations before it. */
 struct entry *ring_next(struct fractal_worker *w, int *res)
 {
 	const struct io_uring_cqe *cqe;
 	struct entry *e;
 
-	ring_reap(w);
-	cqe = first_completion(w);
+	while ((cqe = first_completion(w)) && RARELY(ring_is_completion(cqe->user_data)))
+		run_completion(w, cqe);
 	if (!cqe)
 		return NULL;
 	e = (struct entry *)(uintptr_t)cqe->user_data;

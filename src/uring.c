@@ -86,19 +86,6 @@ static void entry_ended(struct fractal_worker *w, struct entry *e, int res)
 		w->finished = true;
 }
 
-static bool uring_wait(struct fractal_worker *w, int timeout_ms)
-{
-	struct __kernel_timespec ts = { .tv_sec = timeout_ms / 1000,
-					.tv_nsec = timeout_ms % 1000 * 1000000LL };
-	struct io_uring_cqe *cqe;
-
-	if (timeout_ms < 0)
-		io_uring_submit_and_wait(&w->ring, 1);
-	else
-		io_uring_submit_and_wait_timeout(&w->ring, &cqe, 1, &ts, NULL);
-	return io_uring_cq_ready(&w->ring) != 0;
-}
-
 static uint32_t count_held(const struct fractal_worker *w)
 {
 	uint32_t n = 0;
@@ -119,7 +106,7 @@ void uring_drain(struct fractal_worker *w)
 
 	while (w->have_ring && w->ring_live > count_held(w) && now_ns() < deadline) {
 		if (!ring_flush(w))
-			uring_wait(w, DRAIN_MS / 10);
+			ring_wait(w, DRAIN_MS / 10);
 		while (w->ring_live > 0 && ring_next(w, &res))
 			w->ring_live--;
 	}
@@ -203,5 +190,4 @@ const struct transport uring_transport = {
 	.id = FRACTAL_TRANSPORT_URING,
 	.next = uring_next,
 	.commit = uring_commit,
-	.wait = uring_wait,
 };

@@ -257,7 +257,7 @@ int fractal_worker_poll(struct fractal_worker *w)
  * Hands over what is queued, and waits when that brings nothing. Few functions lie between here and the system calls: after one
  * the processor has forgotten where its callers return to.
  */
-static void turn(struct fractal_worker *w)
+static inline __attribute__((always_inline)) void turn(struct fractal_worker *w)
 {
 	bool came;
 
@@ -270,7 +270,8 @@ static void turn(struct fractal_worker *w)
 		return;
 	if (RARELY(w->trace))
 		trace_rest(w, false);
-	if (!w->tr->wait(w, payload_patience(w)))
+	if (!(w->tr->wait ? w->tr->wait(w, payload_patience(w))
+			  : ring_wait(w, payload_patience(w))))
 		w->trim_due = true;
 }
 

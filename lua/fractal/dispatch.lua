@@ -14,7 +14,7 @@ local types = require "fractal.types"
 local view = require "fractal.view"
 local messages = require "fractal.worker"
 
-local C, yield = ffi.C, coroutine.yield
+local C, yield, tobit = ffi.C, coroutine.yield, require("bit").tobit
 
 local dispatch = {}
 
@@ -81,7 +81,7 @@ function dispatch.drain(pointer)
     if index >= 0 then
       local slot = slots[index]
       local req = slot.req
-      current.serve[req.opcode](current.fs, slot, req, lane)
+      current.serve[tobit(req.opcode)](current.fs, slot, req, lane) -- as an integer, where a uint32_t would be a double
     -- Both are looked at behind fractal_next_slot(), which takes the wake-ups that told of them.
     elseif retrieved[0] ~= nil then
       notify.deliver(worker)

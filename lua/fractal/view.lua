@@ -28,7 +28,7 @@ struct fractal_view {
 
 local RING = 1024 -- a power of two
 
-local copy, fill = ffi.copy, ffi.fill
+local copy, fill, band = ffi.copy, ffi.fill, require("bit").band
 local view_type
 
 local function check(view, offset, n)
@@ -151,7 +151,7 @@ function view.ring(worker)
   end
   return function(req, ptr, len, writable)
     local v = ring[at]
-    at = (at + 1) % RING
+    at = band(at + 1, RING - 1)
     v.ptr, v.len, v.epoch, v.req, v.writable = ptr, len, req.epoch, req, writable
     return v
   end
