@@ -94,7 +94,7 @@ static struct {
 	double slice; /* milliseconds */
 	int pins[MAX_PINS];
 	unsigned int pin_count;
-} options = { .block = 4096, .threads = 1, .seconds = 2, .slice = 4 };
+} options = { .block = 4096, .threads = 1, .seconds = 2, .slice = 10 };
 
 static pthread_barrier_t ready;
 static uint64_t begin; /* when the first slice began */
