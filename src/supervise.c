@@ -164,20 +164,38 @@ static bool forgetting(struct supervisor *v)
 	return progress && !atomic_load(&v->unmounted);
 }
 
+/* Says what keeps workers from their end. */
 static void name_stuck_handlers(struct fractal_session *s)
 {
 	for (uint32_t i = 0; i < s->nworkers; i++) {
 		struct fractal_worker *w = &s->workers[i];
 		struct entry *e = atomic_load(&w->current);
 
-		if (atomic_load(&w->ended) || !e)
+		if (atomic_load(&w->ended))
 			continue;
+		if (!e) {
+			session_log(
+				s, FRACTAL_LOG_ERROR,
+				"worker %u did not end in time: a task or hook holds it, or its CPU is taken",
+				i);
+			continue;
+		}
 		session_log(
 			s, FRACTAL_LOG_ERROR,
 			"worker %u: handler %s of inode %llu%s%s did not return; its caller gets an error",
 			i, fractal_op_name(e->req.opcode), (unsigned long long)e->req.nodeid,
 			e->req.name ? ", name " : "", e->req.name ? e->req.name : "");
 	}
+}
+
+/* The end of a connection that was cut. */
+static int tell_what_was_cut(struct fractal_session *s, uint32_t requests)
+{
+	if (requests == 0)
+		return 0;
+	session_log(s, FRACTAL_LOG_ERROR, "requests under way: %u; their callers got an error",
+		    requests);
+	return -ECONNABORTED;
 }
 
 static void dismiss(struct fractal_session *s)
@@ -198,7 +216,7 @@ static int give_up(struct supervisor *v)
 {
 	struct fractal_session *s = v->s;
 	uint64_t deadline = now_ns() + LAST_WAIT_NS;
-	bool busy = requests_held(s) > 0;
+	uint32_t held = requests_held(s);
 
 	/* In this order: once detached, the connection's number may be another mount's. */
 	mount_abort(&s->mnt);
@@ -209,7 +227,7 @@ static int give_up(struct supervisor *v)
 	dismiss(s);
 	await_workers(v, deadline);
 	if (all_ended(s))
-		return busy ? -ECONNABORTED : 0;
+		return tell_what_was_cut(s, held);
 	name_stuck_handlers(s);
 	if (v->unmounting)
 		pthread_detach(v->unmounter);

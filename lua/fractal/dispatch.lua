@@ -15,6 +15,7 @@ local view = require "fractal.view"
 local messages = require "fractal.worker"
 
 local C, yield, tobit = ffi.C, coroutine.yield, require("bit").tobit
+local next_slot = C.fractal_next_slot -- the loop's first constant: what it loads from then on is loaded once
 
 local dispatch = {}
 
@@ -77,7 +78,7 @@ function dispatch.drain(pointer)
   -- One loop, in which no pointer lives from one round to the next: the first round that is compiled closes it,
   -- whatever operation that is, and handing over to another trace allocates nothing.
   while true do
-    local index = C.fractal_next_slot(worker)
+    local index = next_slot(worker)
     if index >= 0 then
       local slot = slots[index]
       local req = slot.req

@@ -56,14 +56,14 @@ local function answer_status(req, result, err)
   end
 end
 
---- A count between 0 and limit.
+--- A count between 0 and limit, mostly the limit itself.
 local function answer_count(req, result, err, limit)
   if result == nil then
     if err ~= nil then
       return refuse(req, err)
     end
     return wrong(req, "nothing", "a number of bytes, or nil and an errno")
-  elseif type(result) ~= "number" or result < 0 or result > limit or result % 1 ~= 0 then
+  elseif type(result) ~= "number" or result ~= limit and (result < 0 or result > limit or result % 1 ~= 0) then
     return wrong(req, show(result), ("a number of bytes from 0 to %d"):format(limit))
   end
   C.fractal_reply(req, result)

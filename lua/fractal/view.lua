@@ -136,22 +136,23 @@ local keepers = {} -- worker's address → what takes a request's views out of i
 
 --- A recycler of views for one worker: returns fn(req, ptr, len, writable) → view.
 function view.ring(worker)
-  local ring, at = {}, 0
+  local ring = { at = 0 } -- a field, since a store to an upvalue would have compiled code load others anew
   for i = 0, RING - 1 do
     ring[i] = view_type()
   end
   keepers[address_of(worker)] = function(req)
     -- The views of the handler that waits now are the last ones, two at most, unless it has waited before.
     for back = 1, 2 do
-      local i = (at - back) % RING
+      local i = (ring.at - back) % RING
       if ring[i].req == req then
         ring[i] = view_type()
       end
     end
   end
   return function(req, ptr, len, writable)
+    local at = ring.at
     local v = ring[at]
-    at = band(at + 1, RING - 1)
+    ring.at = band(at + 1, RING - 1)
     v.ptr, v.len, v.epoch, v.req, v.writable = ptr, len, req.epoch, req, writable
     return v
   end
