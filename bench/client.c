@@ -255,6 +255,9 @@ static void *work(void *arg)
 		tally->nanoseconds += after - before;
 		before = after;
 	}
+	for (unsigned int i = 0; i < options.files; i++)
+		free(targets[i].buffer);
+	free(targets);
 	return NULL;
 }
 
