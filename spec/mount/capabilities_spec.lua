@@ -541,7 +541,7 @@ helper.each_transport(function(transport)
       local before = helper.read_file(path)
       finally(function() helper.write_file(path, before) end)
       helper.write_file(path, "1024\n")
-      local m = mount([[
+      local largest = [[
         function fs.open(req, ino, open) open.direct_io = true end
         function fs.write(req, ino, data)
           seen.write = math.max(seen.write or 0, #data)
@@ -551,12 +551,18 @@ helper.each_transport(function(transport)
           seen.read = math.max(seen.read or 0, #buf)
           return buf:fill(120)
         end
-        file.text = ("x"):rep(2^22)]], "max_write = 4194304")
+        file.text = ("x"):rep(2^22)]]
+      local m = mount(largest, "max_write = 4194304, mount = { max_read = 4194304 }")
       assert.equal("1024 4194304", probe.run(m, "local c = fractal.conn() return c.max_pages, c.max_write"))
       -- Aligned to a page: else the buffer lies in one page more.
       assert.is_true(m:sh("dd if=/dev/zero of=$MNT/file bs=4M count=1 oflag=direct conv=notrunc status=none", 5))
       assert.is_true(m:sh("dd if=$MNT/file of=/dev/null bs=4M count=1 iflag=direct status=none", 5))
       assert.equal("4194304 4194304", probe.run(m, "return seen.write, seen.read"))
+      assert.equal(0, m:unmount())
+      -- Reads are smaller where max_read says nothing.
+      m = mount(largest, "max_write = 4194304")
+      assert.is_true(m:sh("dd if=$MNT/file of=/dev/null bs=4M count=1 iflag=direct status=none", 5))
+      assert.equal("262144", probe.run(m, "return seen.read"))
       assert.equal(0, m:unmount())
       -- Beyond the limit a sentence says so.
       assert.truthy(refused(probe.source(nil, "max_write = 4198400"))
