@@ -1,6 +1,7 @@
 """The rows of the table and how one of their cells is measured.
 
-All servers stay mounted for the whole run. For each row the client visits them in turn, a few
+Each round has all servers of its row mounted anew, so that no row depends on those before it, and no
+figure on where one process happens to lie in memory. In a round the client visits them in turn, a few
 milliseconds each, around and around, so that a machine that speeds up or slows down does so for all.
 """
 
@@ -13,7 +14,7 @@ import subprocess
 import time
 
 MEMORY = "memory"
-WARM_SECONDS = 0.3  # at most, before a row's first round: compilers, caches, pages
+WARM_SECONDS = 0.3  # at most, for each server before a round: compilers, caches, pages
 SLACK_SECONDS = 15  # a client that takes so much longer than asked hangs
 BUSY_CPUS = 0.2  # CPUs that other processes may use during a measurement
 RETAKES = 5  # of measurements that others disturbed, in one row
@@ -98,9 +99,11 @@ class Bench:
         cast = [server for server in servers if takes_part(server.name, floor, only)]
         samples = {server.name: [] for server in cast}
         self.retakes = RETAKES
-        self.call(cast, words, min(WARM_SECONDS, self.seconds) * len(cast))
         for number in range(self.rounds):
             order = random.Random(number).sample(cast, len(cast))
+            for server in order:
+                server.restart()
+            self.call(order, words, min(WARM_SECONDS, self.seconds) * len(order))
             for server, sample in self.round(order, words, requests).items():
                 samples[server].append(sample)
             print(".", end="", flush=True)

@@ -12,6 +12,7 @@ import measure
 HEAD = ("server", "k/s", "min", "max", "x floor", "p50 us", "p99 us", "cpu us", "+floor")
 LINE = "  {:<16}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}"
 SUBJECT = "lua"  # whose figures the goals are about
+PINNED = "lua-pinned"  # and where it is the floor's share that counts, since callers are pinned there
 OF_FLOOR = 0.95
 OF_FLOOR_ROWS = ("fstat", "pread4k", "pwrite4k", "pread1m")
 LUA_US = 0.3
@@ -51,11 +52,11 @@ def goals(results):
     cells = {name: row["servers"] for name, row in results["rows"].items() if SUBJECT in row["servers"]}
     for name in OF_FLOOR_ROWS:
         if name in cells:
-            ratio = cells[name][SUBJECT]["ratio"]
+            ratio = cells[name].get(PINNED, cells[name][SUBJECT])["ratio"]
             yield ratio >= OF_FLOOR, f"{name}: {ratio:.3f} of the floor (at least {OF_FLOOR})"
     for name in LUA_US_ROWS:
         if name in cells:
-            cost = cells[name][SUBJECT]["server_us_over_floor"]
+            cost = cells[name].get(PINNED, cells[name][SUBJECT])["server_us_over_floor"]
             yield cost <= LUA_US, f"{name}: {cost:+.2f} us of CPU above the floor (at most {LUA_US})"
     for name in ("file4k", "file1m"):
         if name in results["rows"]:

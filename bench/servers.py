@@ -55,6 +55,7 @@ PEERS = {
 LUA = "{lua} -o transport=uring,state={state} {script} {{mnt}}"
 OURS = {
     "lua": LUA.replace("{state}", "per-worker"),
+    "lua-pinned": LUA.replace("{state}", "per-worker,sched=other"),
     "lua-single": LUA.replace("{state}", "single"),
     "lua-dev": LUA.replace("{state}", "per-worker").replace("uring", "dev"),
     "embed": "{build}/bench_null_embed {{mnt}}",
@@ -118,6 +119,11 @@ class Server:
             if time.monotonic() > deadline:
                 raise ServerFailed(f"{self.name} did not mount within {MOUNT_SECONDS} s, {self._last_words()}")
             time.sleep(0.05)
+
+    def restart(self):
+        """A new process and mount of the same server."""
+        self.stop()
+        self.start(self.log.parent)
 
     def _is_mounted(self):
         with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
