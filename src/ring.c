@@ -139,13 +139,19 @@ static void run_completion(struct fractal_worker *w, const struct io_uring_cqe *
 		c->fn(w, c, res, flags);
 }
 
-/* Takes the completions of operations that lie before the next entry's. */
-void ring_reap(struct fractal_worker *w)
+/* Takes the completions of operations that lie before the next entry's, which is returned if it is there. */
+static const struct io_uring_cqe *reap(struct fractal_worker *w)
 {
 	const struct io_uring_cqe *cqe;
 
-	while ((cqe = first_completion(w)) && ring_is_completion(cqe->user_data))
+	while ((cqe = first_completion(w)) && RARELY(ring_is_completion(cqe->user_data)))
 		run_completion(w, cqe);
+	return cqe;
+}
+
+void ring_reap(struct fractal_worker *w)
+{
+	reap(w);
 }
 
 /* Waits for completions, at most so long. False on time-out. */
@@ -162,11 +168,9 @@ bool ring_wait_for(struct fractal_worker *w, int timeout_ms)
 /* Takes the next completion of an entry, which is returned with its result, and those of operations before it. */
 struct entry *ring_next(struct fractal_worker *w, int *res)
 {
-	const struct io_uring_cqe *cqe;
+	const struct io_uring_cqe *cqe = reap(w);
 	struct entry *e;
 
-	while ((cqe = first_completion(w)) && RARELY(ring_is_completion(cqe->user_data)))
-		run_completion(w, cqe);
 	if (!cqe)
 		return NULL;
 	e = (struct entry *)(uintptr_t)cqe->user_data;
