@@ -80,13 +80,18 @@ void profile_inside(bool now)
 
 /* ---- ticks ---- */
 
-static bool turn_is_over(void)
+/* Async-signal-safe. */
+static int64_t now_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec - atomic_load(&profile.began_ns) >=
-	       atomic_load(&profile.turn_ns);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static bool turn_is_over(void)
+{
+	return now_ns() - atomic_load(&profile.began_ns) >= atomic_load(&profile.turn_ns);
 }
 
 /* The thread is inside a state whose turn it is not. Asks again at each tick: whom it woke may have passed the profiler on. */
@@ -215,7 +220,6 @@ static void give(struct profiled *s, const char *mode)
 {
 	static const struct itimerval never = { 0 };
 	struct sigaction action;
-	struct timespec t;
 
 	luaJIT_profile_start(s->L, mode, sampled, NULL);
 	setitimer(ITIMER_PROF, &never, NULL);
@@ -224,9 +228,8 @@ static void give(struct profiled *s, const char *mode)
 		profile.trigger = action.sa_handler;
 	}
 	catch_signal(SIGPROF);
-	clock_gettime(CLOCK_MONOTONIC, &t);
 	s->share = (atomic_load(&s->missed) + s->usual_ticks - 1) / s->usual_ticks;
-	atomic_store(&profile.began_ns, (int64_t)t.tv_sec * 1000000000 + t.tv_nsec);
+	atomic_store(&profile.began_ns, now_ns());
 	atomic_store(&profile.owner, s);
 }
 
